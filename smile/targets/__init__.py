@@ -1,0 +1,7 @@
+"""Log densities and what is known about them."""
+
+from smile.targets.custom import custom as custom
+from smile.targets.custom import from_logdensity as from_logdensity
+from smile.targets.funnel import funnel as funnel
+from smile.targets.icg import icg as icg
+from smile.targets.rosenbrock import rosenbrock as rosenbrock
