@@ -1,0 +1,6 @@
+"""Numbers from samples."""
+
+from smile.metrics.bias import second_moment_bias as second_moment_bias
+from smile.metrics.ess import effective_sample_size as effective_sample_size
+from smile.metrics.wasserstein import reference as reference
+from smile.metrics.wasserstein import wasserstein_bias as wasserstein_bias
