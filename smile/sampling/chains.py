@@ -1,0 +1,170 @@
+"""Many chains in one compiled program: step sizes and replications are axes, not processes.
+
+The host loop runs equal chunks of one jitted double scan: the inner scan makes ``thinning`` steps, the outer one looks
+at the position and adds to running sums. A chunk returns sums and a few whole positions, so memory depends on the
+number of chunks and not on the number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from smile.base import Target
+from smile.tuners import TunedState
+from smile.tuners.base import TunedAlgorithm
+
+__all__ = ["Samples", "num_chunks", "sample", "trailing_chains"]
+
+MAX_CHUNKS = 128
+DRAWS_PER_CHUNK = 10
+
+
+class Samples(NamedTuple):
+    """What is kept of all chains; pytree positions are flattened, ``dim`` scalars per chain.
+
+    Attributes:
+        second_moment: mean over draws of x_i^2, (chains, dim), float64.
+        chunk_second_moments: the same over each chunk, (chunks, chains, dim): batch means for the ESS.
+        draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
+        step_size: of each chain at the end, (chains,).
+    """
+
+    second_moment: np.ndarray
+    chunk_second_moments: np.ndarray
+    draws: np.ndarray
+    step_size: np.ndarray
+
+
+def trailing_chains(target: Target) -> Target:
+    """Gives a target written for one chain the trailing chain axis of ``smile.base``."""
+    if target.handles_chains:
+        return target
+
+    def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> Any:
+        if not chains:
+            return target.draw_batch(key, ())
+        return jax.vmap(lambda k: target.draw_batch(k, ()), out_axes=-1)(jax.random.split(key, chains[0]))
+
+    def logdensity(position: Any, batch: Any) -> jax.Array:
+        return jax.vmap(target.logdensity, in_axes=-1, out_axes=-1)(position, batch)
+
+    return target.replace(logdensity=logdensity, draw_batch=draw_batch, handles_chains=True)
+
+
+def num_chunks(num_draws: int) -> int:
+    """The largest divisor of ``num_draws`` up to MAX_CHUNKS: equal chunks need one compilation."""
+    return max(n for n in range(1, min(num_draws, MAX_CHUNKS) + 1) if num_draws % n == 0)
+
+
+def sample(
+    target: Target,
+    algorithm: TunedAlgorithm,
+    step_size: np.ndarray,
+    *,
+    key: jax.Array,
+    num_steps: int,
+    thinning: int = 1,
+    burn_in: int = 0,
+    on_chunk: Callable[[int], None] = lambda num_steps: None,
+) -> Samples:
+    """Runs one chain per entry of ``step_size``.
+
+    Args:
+        target: with the noise already added; ``trailing_chains`` has been applied.
+        algorithm: kernel and tuner.
+        step_size: initial step sizes, (chains,).
+        key: determines every number that comes out.
+        num_steps: steps per chain, burn-in included; a multiple of ``thinning``.
+        thinning: every how many steps the position is looked at.
+        burn_in: the first steps, whose positions are ignored; below ``num_steps``.
+        on_chunk: called after each chunk with the number of steps it made.
+
+    Returns:
+        The sums and draws of all chains. A chain that left the floating-point numbers has NaN there.
+    """
+    chains = len(step_size)
+    chunks = num_chunks(num_steps // thinning)
+    chunk_draws = num_steps // thinning // chunks
+    keep_every = -(-chunk_draws // DRAWS_PER_CHUNK)
+    key_start, key_chunks = jax.random.split(key)
+
+    @partial(jax.jit, donate_argnums=0)
+    def run_chunk(state: TunedState, chunk: jax.Array) -> tuple[TunedState, jax.Array, jax.Array]:
+        keys = jax.random.split(jax.random.fold_in(key_chunks, chunk), (chunk_draws, thinning, 2))
+        looked_at = (chunk * chunk_draws + jnp.arange(chunk_draws) + 1) * thinning > burn_in
+
+        def one_step(state: TunedState, keys: jax.Array) -> tuple[TunedState, None]:
+            batch = target.draw_batch(keys[0], (chains,))
+            return algorithm.step(keys[1], state, batch)[0], None
+
+        def one_draw(
+            carry: tuple[TunedState, jax.Array, jax.Array], xs: tuple[jax.Array, ...]
+        ) -> tuple[Any, None]:
+            state, total, kept = carry
+            keys, counts, index = xs
+            state, _ = jax.lax.scan(one_step, state, keys)
+            position = _flatten(state.kernel.position)
+            total = total + jnp.where(counts, position**2, 0.0)
+            kept = jax.lax.dynamic_update_index_in_dim(kept, position, index // keep_every, 0)
+            return (state, total, kept), None
+
+        position = _flatten(state.kernel.position)
+        kept = jnp.zeros((-(-chunk_draws // keep_every), *position.shape), position.dtype)
+        xs = (keys, looked_at, jnp.arange(chunk_draws))
+        (state, total, kept), _ = jax.lax.scan(one_draw, (state, jnp.zeros_like(position), kept), xs)
+        return state, total, kept
+
+    state = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))(
+        key_start, jnp.asarray(step_size)
+    )
+    state = _shard(state, chains)
+    totals, draws = [], []
+    for chunk in range(chunks):
+        state, total, kept = run_chunk(state, jnp.int32(chunk))
+        totals.append(np.asarray(total, np.float64).T)
+        draws.append(np.asarray(kept))
+        on_chunk(chunk_draws * thinning)
+
+    draw_steps = (np.arange(chunks * chunk_draws) + 1) * thinning
+    counts = (draw_steps > burn_in).reshape(chunks, chunk_draws).sum(1)
+    full = counts == chunk_draws
+    sums = np.stack(totals)
+    return Samples(
+        second_moment=sums.sum(0) / counts.sum(),
+        chunk_second_moments=sums[full] / chunk_draws,
+        draws=np.concatenate(
+            [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
+        ).transpose(2, 0, 1),
+        step_size=np.asarray(state.step_size, np.float64),
+    )
+
+
+def _start(target: Target, algorithm: TunedAlgorithm, key: jax.Array, step_size: jax.Array) -> TunedState:
+    key_position, key_state, key_batch = jax.random.split(key, 3)
+    position = jax.vmap(target.init, out_axes=-1)(jax.random.split(key_position, len(step_size)))
+    step_size = step_size.astype(jax.tree.leaves(position)[0].dtype)
+    return algorithm.init(position, key_state, target.draw_batch(key_batch, step_size.shape), step_size)
+
+
+def _shard(state: TunedState, chains: int) -> TunedState:
+    """Splits the chain axis over the devices, as many of them as divide it."""
+    count = max(n for n in range(1, jax.device_count() + 1) if chains % n == 0)
+    mesh = Mesh(np.array(jax.devices()[:count]), ("chain",))
+
+    def put(leaf: jax.Array) -> jax.Array:
+        axes = (None,) * (leaf.ndim - 1) + ("chain",)
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*axes)))
+
+    return jax.tree.map(put, state)
+
+
+def _flatten(position: Any) -> jax.Array:
+    """All scalars of a chain in one leading axis: (dim, chains)."""
+    return jnp.concatenate([leaf.reshape(-1, leaf.shape[-1]) for leaf in jax.tree.leaves(position)])

@@ -1,0 +1,56 @@
+"""The point where kernels and tuners meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from smile.base import Info, SamplingAlgorithm
+
+__all__ = ["TunedState", "Tuner", "constant", "tuned"]
+
+
+class Tuner(NamedTuple):
+    """``init(step_size) -> state``; ``update(state, info) -> (state, step_size, reset)``, all shapes (*chains,)."""
+
+    init: Callable[[jax.Array], Any]
+    update: Callable[[Any, Info], tuple[Any, jax.Array, jax.Array | None]]
+
+
+class TunedState(NamedTuple):
+    """Kernel state, tuner state and the step size of the next step, (*chains,)."""
+
+    kernel: Any
+    tuner: Any
+    step_size: jax.Array
+
+
+class TunedAlgorithm(NamedTuple):
+    """``init(position, key, batch, step_size)``, ``step(key, state, batch)``."""
+
+    init: Callable[..., TunedState]
+    step: Callable[..., tuple[TunedState, Info]]
+
+
+def constant() -> Tuner:
+    """Leaves the step size as it is and never resets."""
+    return Tuner(lambda step_size: step_size, lambda state, info: (state, state, None))
+
+
+def tuned(kernel: SamplingAlgorithm, tuner: Tuner) -> TunedAlgorithm:
+    """Composes a kernel with a tuner. A reset restores the whole previous kernel state."""
+
+    def init(position: Any, key: jax.Array, batch: Any, step_size: jax.Array) -> TunedState:
+        return TunedState(kernel.init(position, key, batch), tuner.init(step_size), step_size)
+
+    def step(key: jax.Array, state: TunedState, batch: Any) -> tuple[TunedState, Info]:
+        new_kernel, info = kernel.step(key, state.kernel, batch, state.step_size)
+        new_tuner, step_size, reset = tuner.update(state.tuner, info)
+        if reset is not None:
+            new_kernel = jax.tree.map(lambda old, new: jnp.where(reset, old, new), state.kernel, new_kernel)
+        return TunedState(new_kernel, new_tuner, step_size), info
+
+    return TunedAlgorithm(init, step)
