@@ -1,0 +1,71 @@
+"""From an experiment directory to its table and figure files; nothing but Parquet is read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from smile.tables import render
+from smile.tables.cells import SELECTIONS, Cells, newest_runs, tabulate
+from smile.tables.figure import draw
+from smile.tables.spec import TableSpec
+from smile.tracking.parquet import read_metrics, write_bytes_atomic, write_text_atomic
+
+__all__ = ["Report", "build_table"]
+
+
+class Report(NamedTuple):
+    """What was made: the cells of every (metric, selection), and the files."""
+
+    tables: dict[tuple[str, str], Cells]
+    paths: list[Path]
+
+
+def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
+    """Writes ``table.{md,tex,csv}`` and ``figure.{png,pdf}`` into the experiment directory.
+
+    Raises:
+        FileNotFoundError: where the directory holds no finished run.
+    """
+    frame = read_metrics(experiment_dir, spec.command(scale))
+    frame, replaced = newest_runs(frame, spec.keys)
+    tables = {
+        (metric, selection): tabulate(frame, spec, metric, selection)
+        for metric in spec.metrics
+        for selection in SELECTIONS
+    }
+    texts = {
+        "table.md": render.markdown(spec, tables, _facts(frame, replaced, scale)),
+        "table.tex": render.latex(spec, tables),
+        "table.csv": render.csv_text(spec, tables),
+    }
+    for name, text in texts.items():
+        write_text_atomic(experiment_dir / name, text)
+    metric = next(iter(spec.metrics))
+    figure = draw(frame, spec, tables[metric, "all"], metric)
+    figures = ("figure.png", "figure.pdf")
+    for name in figures:
+        content = io.BytesIO()
+        figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
+        write_bytes_atomic(experiment_dir / name, content.getvalue())
+    return Report(tables, [experiment_dir / name for name in (*texts, *figures)])
+
+
+def _facts(frame: pd.DataFrame, replaced: int, scale: str) -> list[str]:
+    """What the numbers come from."""
+    steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
+    replications = ", ".join(
+        str(number) for number in sorted(frame.groupby("run_id")["replication"].nunique().unique())
+    )
+    versions = ", ".join(sorted(frame["smile_version"].unique()))
+    commits = ", ".join(sorted({commit[:10] for commit in frame["git_commit"] if commit})) or "unknown"
+    facts = [
+        f"Scale {scale}: {steps} steps, {replications} replications, {frame['run_id'].nunique()} runs.",
+        f"Version {versions}, commit {commits}, {frame['created'].min()[:10]} to {frame['created'].max()[:10]}.",
+    ]
+    if replaced:
+        facts.append(f"{replaced} older runs of the same cells are not shown.")
+    return facts

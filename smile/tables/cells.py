@@ -1,0 +1,163 @@
+"""From metric rows to cells: the best step size of every configuration, chosen in two ways, beside print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from smile.tables.spec import TableSpec
+from smile.tracking.statistics import best_step_size, summarise
+
+__all__ = ["BASELINE", "SELECTIONS", "Cell", "Cells", "newest_runs", "select", "tabulate"]
+
+BASELINE = "baseline"
+
+# How a step size is chosen.
+SELECTIONS = {
+    "all": "best step size and its mean ± standard error from all replications",
+    "honest": "step size chosen on the first half of the replications, mean ± standard error from the other half",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table.
+
+    ``mean`` is NaN where no step size was eligible, or where a chain among the reported ones diverged; ``error`` is NaN
+    for a single replication; the published fields and ``ratio`` (ours over print) are NaN where nothing was printed.
+    """
+
+    mean: float
+    error: float
+    step_size: float
+    edge: str  # "low" or "high" where the best step size is the lowest or highest of the grid, else ""
+    replications: int  # behind mean and error
+    step_sizes: int  # in the grid
+    ineligible: int  # step sizes at which a chain diverged, among the replications used for choosing
+    run_id: str
+    published: float = math.nan
+    published_error: float = math.nan
+
+    @property
+    def ratio(self) -> float:
+        """Ours over print."""
+        return self.mean / self.published if self.published > 0 else math.nan
+
+
+# A table's cells by (row values, column value); the baseline's column is BASELINE. Missing cells are absent.
+Cells = Mapping[tuple[tuple[str, ...], str], Cell]
+
+
+def newest_runs(frame: pd.DataFrame, keys: Iterable[str]) -> tuple[pd.DataFrame, int]:
+    """Keeps the newest run of every configuration.
+
+    Returns:
+        The kept rows, and how many runs were left out because a newer one has the same keys.
+    """
+    runs = frame.drop_duplicates("run_id").sort_values("created")
+    kept = runs.drop_duplicates(list(keys), keep="last")["run_id"]
+    return frame[frame["run_id"].isin(kept)], len(runs) - len(kept)
+
+
+def select(rows: pd.DataFrame, selection: str) -> Cell | None:
+    """The cell of one run.
+
+    Args:
+        rows: one run's rows of one metric.
+        selection: a key of ``SELECTIONS``.
+
+    Returns:
+        The cell, or None where the replications do not suffice to choose and report separately.
+    """
+    choose, report = rows, rows
+    if selection == "honest":
+        replications = sorted(rows["replication"].unique())
+        first = replications[: math.ceil(len(replications) / 2)]
+        is_first = rows["replication"].isin(first)
+        choose, report = rows[is_first], rows[~is_first]
+        if report.empty:
+            return None
+    metric, run_id = rows["metric"].iloc[0], rows["run_id"].iloc[0]
+    chosen, reported = summarise(choose).loc[metric], summarise(report).loc[metric]
+    best = best_step_size(chosen)
+    if best is None:
+        mean = error = math.nan
+    elif len(chosen) == 1:  # nothing to choose; an adapted step size differs between the halves
+        best = float(reported.index[0])
+        mean, error = reported.iloc[0][["mean", "error"]]
+    else:
+        mean, error = reported.loc[best, ["mean", "error"]]
+    return Cell(
+        mean=float(mean),
+        error=float(error),
+        step_size=math.nan if best is None else best,
+        edge=_edge(best, chosen.index),
+        replications=int(reported["replications"].iloc[0]),
+        step_sizes=len(chosen),
+        ineligible=int((chosen["non_finite"] > 0).sum()),
+        run_id=str(run_id),
+    )
+
+
+def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) -> Cells:
+    """All cells of one table.
+
+    Args:
+        frame: metrics with one run per configuration (``newest_runs``).
+        spec: the table.
+        metric: a key of ``spec.metrics``.
+        selection: a key of ``SELECTIONS``.
+    """
+    frame = frame[frame["metric"] == metric]
+    baseline = _is_baseline(frame, spec)
+    cells: dict[tuple[tuple[str, ...], str], Cell] = {}
+    for values, rows in frame[~baseline].groupby(list(spec.keys)):
+        cell = select(rows, selection)
+        if cell is not None:
+            cells[values[:-1], values[-1]] = _beside_print(
+                cell, spec, dict(zip(spec.keys, values, strict=True)), metric
+            )
+    if spec.baseline:
+        for values, rows in frame[baseline].groupby(list(spec.baseline.keys)):
+            cell = select(rows, selection)
+            if cell is None:
+                continue
+            where = dict(zip(spec.baseline.keys, values, strict=True))
+            cell = _beside_print(cell, spec, where, metric, spec.baseline.published)
+            for row in spec.row_values():
+                if where.items() <= dict(zip(spec.rows, row, strict=True)).items():
+                    cells[row, BASELINE] = cell
+    wanted = {*spec.labels[spec.columns], BASELINE}
+    return {key: cell for key, cell in cells.items() if key[0] in spec.row_values() and key[1] in wanted}
+
+
+def _is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+    result = pd.Series(spec.baseline is not None, index=frame.index)
+    for key, value in spec.baseline.where.items() if spec.baseline else ():
+        result &= frame[key] == value
+    return result
+
+
+def _beside_print(
+    cell: Cell, spec: TableSpec, where: dict[str, str], metric: str, printed: pd.DataFrame | None = None
+) -> Cell:
+    if spec.published is None or metric != spec.published.metric:
+        return cell
+    values = spec.published.values if printed is None else printed
+    if not set(values.index.names) <= set(where):
+        return cell
+    index = tuple(where[key] for key in values.index.names)
+    label = index if len(index) > 1 else index[0]
+    if label not in values.index:
+        return cell
+    value, error = values.loc[label, ["value", "error"]]
+    return replace(cell, published=float(value), published_error=float(error))
+
+
+def _edge(best: float | None, grid: pd.Index) -> str:
+    if best is None or len(grid) < 2:
+        return ""
+    return {grid.min(): "low", grid.max(): "high"}.get(best, "")

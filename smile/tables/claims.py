@@ -1,0 +1,64 @@
+"""Sentences about a table that either hold or do not.
+
+Two forms: ``psmile < smile where noise in [diagonal, correlated]`` and
+``smile within factor 3 of baseline where noise = isotropic and target = icg``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+__all__ = ["Claim", "holds", "parse_claim"]
+
+_CLAIM = re.compile(r"(\w+) (?:<|within factor (\S+) of) (\w+)(?: where (.+))?")
+_CONDITION = re.compile(r"(\w+) (?:= (\w+)|in \[([\w, ]+)\])")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``left < right``, or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
+
+    text: str
+    left: str
+    right: str
+    factor: float | None
+    where: dict[str, tuple[str, ...]]
+
+    def covers(self, row: dict[str, str]) -> bool:
+        """Whether the claim is about this row."""
+        return all(row[key] in allowed for key, allowed in self.where.items())
+
+
+def parse_claim(text: str) -> Claim:
+    """Parses one sentence.
+
+    Raises:
+        ValueError: where it is no sentence of this grammar.
+    """
+    match = _CLAIM.fullmatch(text)
+    if not match:
+        raise ValueError(
+            f"claim {text!r} is neither 'a < b' nor 'a within factor 2 of b', with 'where key = value'"
+        )
+    left, factor, right, conditions = match.groups()
+    where = {}
+    for condition in conditions.split(" and ") if conditions else ():
+        part = _CONDITION.fullmatch(condition)
+        if not part:
+            raise ValueError(
+                f"claim {text!r}: {condition!r} is neither 'key = value' nor 'key in [value, value]'"
+            )
+        key, value, values = part.groups()
+        where[key] = (value,) if value else tuple(entry.strip() for entry in values.split(","))
+    return Claim(text, left, right, float(factor) if factor else None, where)
+
+
+def holds(claim: Claim, left: float, right: float) -> bool | None:
+    """Whether two values agree with a claim, or None where one of them is not a finite number."""
+    if not (math.isfinite(left) and math.isfinite(right)):
+        return None
+    if claim.factor is None:
+        return left < right
+    return left <= claim.factor * right and right <= claim.factor * left

@@ -1,0 +1,91 @@
+"""``smile-table``: regenerates the table and the figure of an experiment from its Parquet files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from smile.paths import experiment_dir
+from smile.tables.build import build_table
+from smile.tables.render import LEGEND, summary_lines, terminal_table
+from smile.tables.spec import SpecError, load_spec, table_names
+from smile.tracking.parquet import METRICS_FILE
+
+__all__ = ["main"]
+
+SCALES = ("paper", "quick", "smoke")  # largest first
+
+_LOG_WIDTH = 190  # where the output is no terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit status."""
+    options = _parse(arguments)
+    if options.list:
+        for name in table_names():
+            print(f"{name:24}{load_spec(name).title}")
+        return 0
+    try:
+        _run(options.table, options.scale, options.results)
+    except (SpecError, FileNotFoundError, ValueError) as error:
+        print(f"smile-table: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(name: str, scale: str | None, results: Path) -> None:
+    spec = load_spec(name)
+    scale = scale or _largest_scale(results, name)
+    report = build_table(spec, experiment_dir(results, name, scale), scale)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_WIDTH)
+    metric = next(iter(spec.metrics))
+    cells = report.tables[metric, "all"]
+    console.print(terminal_table(spec, cells, metric, "all"))
+    for line in (*summary_lines(spec, cells), LEGEND):
+        console.print(line, highlight=False)
+    for path in report.paths:
+        print(path)
+
+
+def _largest_scale(results: Path, name: str) -> str:
+    for scale in SCALES:
+        if any(experiment_dir(results, name, scale).glob(f"runs/*/{METRICS_FILE}")):
+            return scale
+    commands = load_spec(name).command("quick")
+    raise FileNotFoundError(
+        f"no finished run of {name} in {results}, at any scale: fill it with `{commands}`"
+    )
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _OneLineParser(
+        prog="smile-table",
+        description="Writes table.{md,tex,csv} and figure.{png,pdf} of an experiment from its results.",
+        epilog="A table is a file experiments/<name>/table.yaml; its runs come from `smile +experiment=<name>`.",
+    )
+    parser.add_argument("table", nargs="?", help=f"one of {', '.join(table_names())}")
+    parser.add_argument(
+        "--scale", choices=SCALES, help="which results; default: the largest scale that has any"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="results directory (default: results)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the tables")
+    options = parser.parse_args(arguments)
+    if not options.list and options.table is None:
+        parser.error(f"which table? valid are {', '.join(table_names())}")
+    return options

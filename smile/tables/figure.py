@@ -1,0 +1,129 @@
+"""The metric against the step size: one panel for each row of the table, one line for each of its columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from smile.tables.cells import BASELINE, Cells
+from smile.tables.spec import TableSpec
+from smile.tracking.statistics import summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw"]
+
+_LEGEND_ENTRY_INCHES = 1.6
+_MOST_DECADES = 6.0  # a chain that is about to diverge must not flatten all others
+
+# Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print.
+_STYLES = (
+    ("#D55E00", "o"),
+    ("#009E73", "s"),
+    ("#E69F00", "^"),
+    ("#0072B2", "D"),
+    ("#CC79A7", "v"),
+    ("#56B4E9", "P"),
+)
+
+
+def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Figure:
+    """Draws the figure of one metric.
+
+    Args:
+        frame: metrics with one run per configuration.
+        spec: the table; its last row key runs across the panels, the others down.
+        cells: the table's cells by all replications, for the marks at the best step sizes, the published values and the
+            baseline.
+        metric: a key of ``spec.metrics``.
+    """
+    # pyplot would look for a display
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = len(spec.labels[spec.rows[-1]])
+    down = len(spec.row_values()) // across
+    figure = Figure(figsize=(2.9 * across + 0.6, 2.3 * down + 1.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
+    groups = dict(iter(frame[frame["metric"] == metric].groupby(list(spec.keys))))
+    for axis, row in zip(axes.flat, spec.row_values(), strict=True):
+        for (color, marker), column in zip(_STYLES, spec.labels[spec.columns], strict=False):
+            if (*row, column) in groups:
+                _draw_line(axis, groups[(*row, column)], cells, (row, column), color, marker)
+        if (row, BASELINE) in cells:
+            axis.axhline(cells[row, BASELINE].mean, color="0.35", linestyle=":", linewidth=1.3)
+        axis.set(xscale="log", yscale="log")
+        axis.grid(color="0.92", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis, row in zip(axes[:, 0], spec.row_values()[::across], strict=True):
+        labels = [spec.labels[key][value] for key, value in zip(spec.rows[:-1], row, strict=False)]
+        axis.set_ylabel(
+            "\n".join(textwrap.fill(label, 22) for label in labels), fontweight="bold", fontsize=9
+        )
+    for axis, label in zip(axes[0], spec.labels[spec.rows[-1]].values(), strict=True):
+        axis.set_title(label, fontsize=10, fontweight="bold")
+    for axis in axes[:, 0]:
+        bottom, top = axis.get_ylim()
+        axis.set_ylim(bottom, min(top, bottom * 10**_MOST_DECADES))
+    figure.supxlabel("step size", fontsize=10)
+    figure.supylabel(spec.metrics[metric], fontsize=10)
+    _draw_legend(figure, spec)
+    return figure
+
+
+def _draw_line(
+    axis: Axes, rows: pd.DataFrame, cells: Cells, key: tuple[tuple[str, ...], str], color: str, marker: str
+) -> None:
+    line = summarise(rows).droplevel("metric").sort_index()
+    low = (line["mean"] - line["error"]).where(line["mean"] > line["error"], line["mean"] / 3)
+    axis.fill_between(line.index, low, line["mean"] + line["error"], color=color, alpha=0.2, linewidth=0)
+    axis.plot(line.index, line["mean"], color=color, marker=marker, markersize=3, linewidth=1.2)
+    cell = cells.get(key)
+    if cell is None:
+        return
+    if math.isfinite(cell.mean):
+        axis.plot(
+            cell.step_size, cell.mean, color=color, marker=marker, markersize=7.5, markeredgecolor="black"
+        )
+    if math.isfinite(cell.published):
+        axis.axhline(cell.published, color=color, linestyle=(0, (5, 2)), linewidth=1.0, alpha=0.8, zorder=1)
+        # on the right edge, half outside the panel
+        axis.plot(
+            1, cell.published, transform=axis.get_yaxis_transform(), color=color, marker=marker, markersize=5,
+            markerfacecolor="white", clip_on=False,
+        )  # fmt: skip
+
+
+def _draw_legend(figure: Figure, spec: TableSpec) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=color, marker=marker, markersize=4, label=label)
+        for (color, marker), label in zip(_STYLES, spec.labels[spec.columns].values(), strict=False)
+    ]
+    handles.append(
+        Line2D([], [], linestyle="", marker="o", markersize=7.5, color="0.6", mec="black", label="best")
+    )
+    if spec.published:
+        dashes = (0, (5, 2))
+        handles.append(
+            Line2D([], [], color="0.4", linestyle=dashes, marker="o", mfc="white", label="published")
+        )
+    if spec.baseline:
+        handles.append(Line2D([], [], color="0.35", linestyle=":", label=spec.baseline.label))
+    columns = min(len(handles), int(figure.get_figwidth() / _LEGEND_ENTRY_INCHES))
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handlelength=3,
+    )

@@ -1,0 +1,152 @@
+"""A table as data: which columns of the metrics become rows and columns, beside which published values."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from smile.paths import experiments_dir
+from smile.tables.claims import Claim, parse_claim
+
+__all__ = ["Baseline", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
+
+SPEC_FILE = "table.yaml"
+
+
+class SpecError(ValueError):
+    """A table that does not exist or cannot be read, in one line."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Printed values of one metric, indexed by ``keys``, as columns ``value`` and ``error`` (NaN where not printed)."""
+
+    keys: tuple[str, ...]
+    metric: str
+    values: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A reference column: the runs ``where`` these columns have these values, one cell for each value of ``keys``."""
+
+    label: str
+    where: dict[str, str]
+    keys: tuple[str, ...]
+    published: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance."""
+
+    name: str
+    title: str
+    commands: tuple[str, ...]
+    rows: tuple[str, ...]
+    columns: str
+    labels: dict[str, dict[str, str]]
+    metrics: dict[str, str]
+    published: Published | None = None
+    baseline: Baseline | None = None
+    claims: tuple[Claim, ...] = field(default=())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that together name a cell."""
+        return (*self.rows, self.columns)
+
+    def row_values(self) -> list[tuple[str, ...]]:
+        """The rows of the table in order, as values in the data."""
+        return list(itertools.product(*(self.labels[key] for key in self.rows)))
+
+    def command(self, scale: str) -> str:
+        """What fills the experiment directory."""
+        return " && ".join(self.commands).format(scale=scale)
+
+
+def table_names() -> list[str]:
+    """Every experiment with a table."""
+    return sorted(path.parent.name for path in experiments_dir().glob(f"*/{SPEC_FILE}"))
+
+
+def load_spec(name: str) -> TableSpec:
+    """Reads ``experiments/<name>/table.yaml`` and the published values beside it.
+
+    Raises:
+        SpecError: where there is no such table, or its specification is wrong.
+    """
+    names = table_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise SpecError(f"no table {name!r}{hint}: valid are {', '.join(names)}")
+    return read_spec(experiments_dir() / name / SPEC_FILE)
+
+
+def read_spec(path: Path) -> TableSpec:
+    """Reads one specification; its folder names the table."""
+    try:
+        values = yaml.safe_load(path.read_text())
+        if published := values.get("published"):
+            values["published"] = _published(path.parent, **published)
+        if baseline := values.get("baseline"):
+            values["baseline"] = _baseline(path.parent, values, **baseline)
+        values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
+        for key in ("rows", "commands"):
+            values[key] = tuple(values[key])
+        spec = TableSpec(name=path.parent.name, **values)
+        _check(spec)
+    except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
+    return spec
+
+
+def _published(folder: Path, *, file: str, keys: list[str], metric: str, error: str) -> Published:
+    values = _read_printed(folder / file, keys).rename(columns={metric: "value", error: "error"})[
+        ["value", "error"]
+    ]
+    return Published(tuple(keys), metric, values)
+
+
+def _baseline(
+    folder: Path, values: dict[str, Any], *, published: str | None = None, **fields: Any
+) -> Baseline:
+    keys = tuple(fields.pop("keys"))
+    if published is None:
+        return Baseline(keys=keys, **fields)
+    frame = _read_printed(folder / published, keys).rename(columns={values["published"].metric: "value"})
+    return Baseline(keys=keys, published=frame[["value"]].assign(error=float("nan")), **fields)
+
+
+def _read_printed(path: Path, keys: Sequence[str]) -> pd.DataFrame:
+    frame = pd.read_csv(path).set_index(list(keys))
+    if not frame.index.is_unique:
+        raise ValueError(f"{path.name} has several rows with the same {', '.join(keys)}")
+    return frame
+
+
+def _check(spec: TableSpec) -> None:
+    for key in spec.keys:
+        if key not in spec.labels:
+            raise ValueError(f"no labels for {key}")
+    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
+    for claim in spec.claims:
+        for name in (claim.left, claim.right):
+            if name not in names:
+                raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
+        for key, allowed in claim.where.items():
+            if key not in spec.rows:
+                raise ValueError(f"claim {claim.text!r} names {key!r}: valid are {', '.join(spec.rows)}")
+            if wrong := set(allowed) - set(spec.labels[key]):
+                valid = ", ".join(spec.labels[key])
+                raise ValueError(
+                    f"claim {claim.text!r} names {key} {', '.join(sorted(wrong))}: valid are {valid}"
+                )

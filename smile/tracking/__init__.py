@@ -1,0 +1,6 @@
+"""Where numbers go: Parquet (the truth), wandb (a mirror) and the console."""
+
+from smile.tracking.parquet import is_finished as is_finished
+from smile.tracking.parquet import read_metrics as read_metrics
+from smile.tracking.parquet import write_metrics as write_metrics
+from smile.tracking.parquet import write_text_atomic as write_text_atomic

@@ -1,0 +1,140 @@
+"""A mirror of a run's metrics in Weights & Biases that can neither fail the run nor talk over its output."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from smile.tracking.statistics import best_step_size, summarise
+
+if TYPE_CHECKING:
+    import wandb
+
+__all__ = ["mirror"]
+
+_logger = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 30.0  # for a server that does not answer, at the start and at the end
+
+
+def mirror(
+    config: Mapping[str, Any],
+    rows: pd.DataFrame,
+    *,
+    mode: str,
+    project: str,
+    group: str,
+    name: str,
+    run_id: str,
+    directory: str | Path,
+) -> None:
+    """Opens one wandb run, logs one row of means per step size and the best one as summary, and closes it again.
+
+    Args:
+        config: the resolved config; nested keys are flattened with dots.
+        rows: the run's metrics in the schema of ``smile.tracking.parquet``.
+        mode: ``auto`` (online where an API key is configured, else offline), ``online``, ``offline`` or ``disabled``.
+        project: wandb project.
+        group: usually the experiment.
+        name: what the run is called in the user interface.
+        run_id: makes a repeated run replace its predecessor.
+        directory: offline runs go to ``directory/wandb``.
+
+    Whatever goes wrong becomes one warning.
+    """
+    if mode == "disabled":
+        return
+    try:
+        _mirror(config, rows, mode, project, group, name, run_id, Path(directory))
+    except Exception as error:  # a mirror never fails a run
+        _logger.warning(
+            "wandb: run %s is not mirrored (%s: %s)", run_id, type(error).__name__, _first_line(error)
+        )
+
+
+def _mirror(
+    config: Mapping[str, Any],
+    rows: pd.DataFrame,
+    mode: str,
+    project: str,
+    group: str,
+    name: str,
+    run_id: str,
+    directory: Path,
+) -> None:
+    import wandb
+
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        symlink=False,
+        save_code=False,
+        disable_code=True,
+        disable_git=True,
+        disable_job_creation=True,
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_save_requirements=False,
+        init_timeout=_PATIENCE_SECONDS,
+        finish_timeout=_PATIENCE_SECONDS,
+        finish_timeout_raises=True,
+    )
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if _is_logged_in(settings) else "offline")
+    with wandb.init(
+        project=project,
+        group=group,
+        name=name,
+        id=run_id,
+        dir=directory,
+        mode=mode,  # type: ignore[arg-type]
+        config=dict(_flatten(config)),
+        settings=settings,
+    ) as run:
+        _log(run, rows)
+
+
+def _log(run: wandb.Run, rows: pd.DataFrame) -> None:
+    summary = summarise(rows)
+    run.define_metric("*", step_metric="step_size")
+    means = summary.reset_index().pivot(index="step_size", columns="metric", values="mean")
+    for step_size, row in means.iterrows():
+        run.log({"step_size": step_size, **row.dropna().to_dict()})
+    run.summary["wall_seconds"] = float(rows["wall_seconds"].max())
+    run.summary["gradient_evaluations"] = int(rows["gradient_evaluations"].max())
+    if "bias" in means and (best := best_step_size(summary.loc["bias"])) is not None:
+        cell = summary.loc[("bias", best)]
+        run.summary["best/step_size"] = best
+        run.summary["best/bias"] = float(cell["mean"])
+        run.summary["best/bias_error"] = float(cell["error"])
+
+
+def _is_logged_in(settings: wandb.Settings) -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        file = netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return urlsplit(settings.base_url).hostname in file.hosts
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

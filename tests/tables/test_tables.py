@@ -1,0 +1,265 @@
+"""Tables against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from smile.tables import build_table, load_spec, table_names
+from smile.tables.cells import BASELINE, newest_runs, select, tabulate
+from smile.tables.claims import holds, parse_claim
+from smile.tables.cli import main
+from smile.tables.render import summary_lines
+from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tracking.parquet import write_metrics
+
+NAN = math.nan
+
+SPEC = """
+title: A table
+commands: ["smile +experiment=small scale={scale}"]
+rows: [target, noise]
+columns: sampler
+labels:
+  target: {icg: ICG}
+  noise: {isotropic: isotropic, spatially_varied: spatially varied}
+  sampler: {smile: SMILE-naive, psmile: pSMILE-naive}
+metrics: {bias: bias, wasserstein: Wasserstein}
+published: {file: published.csv, keys: [target, noise, sampler], metric: bias, error: error}
+baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}
+claims: ["psmile < smile where noise in [isotropic]", "smile within factor 3 of baseline"]
+"""
+PUBLISHED = "target,noise,sampler,bias,error\nicg,isotropic,smile,0.5,0.1\nicg,isotropic,psmile,3.0,0.2\n"
+
+
+def run_rows(
+    values: dict[float, list[float]],
+    *,
+    run_id: str = "r",
+    noise: str = "isotropic",
+    sampler: str = "smile",
+    created: str = "2025-01-01",
+    first: int = 0,
+) -> list[dict[str, Any]]:
+    """Rows of one run from {step size: value of each replication}, counted from ``first``."""
+    constant = {
+        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise,
+        "noise_source": "injected", "noise_distribution": "gaussian", "sampler": sampler, "tuner": "none", "seed": 0,
+        "num_steps": 10, "gradient_evaluations": 20, "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0",
+        "git_commit": "abc", "created": created,
+    }  # fmt: skip
+    return [
+        {**constant, "step_size": step_size, "replication": replication, "metric": metric, "value": value}
+        for step_size, row in values.items()
+        for replication, value in enumerate(row, start=first)
+        for metric in ("bias", "wasserstein")
+    ]
+
+
+def bias(values: dict[float, list[float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(run_rows(values))
+    return frame[frame["metric"] == "bias"]
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TableSpec:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "table.yaml").write_text(SPEC)
+    (folder / "published.csv").write_text(PUBLISHED)
+    (folder / "baseline.csv").write_text("target,bias\nicg,0.4\n")
+    return read_spec(folder / "table.yaml")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Three of four cells, the baseline with one adapted step size for each replication, and an outdated run."""
+    directory = tmp_path / "results/small"
+    adapted: dict[str, Any] = {"run_id": "d", "sampler": "mclmc", "noise": "none"}
+    runs = {
+        "a": run_rows({0.1: [3.0, 5.0], 0.2: [0.5, 1.5], 0.4: [9.0, 9.0]}, run_id="a"),
+        "b": run_rows({0.1: [1.0, 1.0], 0.2: [2.0, 2.0]}, run_id="b", sampler="psmile"),
+        "c": run_rows({0.1: [NAN, 1.0], 0.2: [2.0, math.inf]}, run_id="c", noise="spatially_varied"),
+        "d": run_rows({0.3: [0.4]}, **adapted) + run_rows({0.5: [0.6]}, first=1, **adapted),
+        "old": run_rows({0.1: [7.0, 7.0]}, run_id="old", created="2024-01-01"),
+    }  # fmt: skip
+    for name, rows in runs.items():
+        write_metrics(directory / f"runs/{name}/metrics.parquet", rows)
+    return directory
+
+
+@pytest.mark.parametrize(("best", "edge"), [(0.1, "low"), (0.2, ""), (0.4, "high")])
+def test_best_and_edge(best: float, edge: str) -> None:
+    cell = select(
+        bias({step: [1.0, 2.0, 3.0] if step == best else [9.0] * 3 for step in (0.1, 0.2, 0.4)}), "all"
+    )
+    assert cell is not None
+    assert (cell.step_size, cell.edge, cell.replications, cell.ineligible) == (best, edge, 3, 0)
+    assert cell.mean == pytest.approx(2.0)
+    assert cell.error == pytest.approx(1 / math.sqrt(3))
+
+
+def test_step_size_with_a_diverged_replication_is_not_eligible() -> None:
+    cell = select(bias({0.1: [5.0, 5.0], 0.2: [0.1, NAN], 0.4: [0.1, math.inf]}), "all")
+    assert cell is not None
+    assert (cell.step_size, cell.mean, cell.edge, cell.ineligible) == (0.1, 5.0, "low", 2)
+
+
+def test_all_diverged_has_no_number() -> None:
+    cell = select(bias({0.1: [NAN, 1.0], 0.2: [NAN, NAN]}), "all")
+    assert cell is not None
+    assert math.isnan(cell.mean)
+    assert math.isnan(cell.step_size)
+    assert cell.ineligible == 2
+
+
+def test_honest_chooses_on_the_first_half_and_reports_the_other() -> None:
+    # ceil(5 / 2) = 3 choose 0.1; all five would choose 0.2
+    rows = bias({0.1: [1.0, 1.0, 1.0, 8.0, 10.0], 0.2: [2.0, 2.0, 2.0, 0.0, 0.0]})
+    honest, everything = select(rows, "honest"), select(rows, "all")
+    assert honest is not None
+    assert everything is not None
+    assert (honest.step_size, honest.mean, honest.error, honest.replications) == (0.1, 9.0, 1.0, 2)
+    assert everything.step_size == 0.2
+
+
+def test_honest_reports_a_divergence_it_did_not_see() -> None:
+    cell = select(bias({0.1: [1.0, NAN], 0.2: [2.0, 2.0]}), "honest")
+    assert cell is not None
+    assert (cell.step_size, cell.ineligible) == (0.1, 0)
+    assert math.isnan(cell.mean)
+
+
+def test_honest_needs_two_replications() -> None:
+    assert select(bias({0.1: [1.0]}), "honest") is None
+
+
+def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
+    frame = pd.concat(pd.read_parquet(path) for path in results.glob("runs/*/metrics.parquet"))
+    frame, replaced = newest_runs(frame, spec.keys)
+    cells = tabulate(frame, spec, "bias", "all")
+    assert replaced == 1
+    isotropic, varied = ("icg", "isotropic"), ("icg", "spatially_varied")
+    assert set(cells) == {
+        (isotropic, "smile"),
+        (isotropic, "psmile"),
+        (varied, "smile"),
+        *itertools.product((isotropic, varied), [BASELINE]),
+    }
+    assert cells[isotropic, "smile"].ratio == pytest.approx(1.0 / 0.5)
+    assert cells[isotropic, "psmile"].ratio == pytest.approx(1.0 / 3.0)
+    assert (cells[isotropic, "psmile"].published, cells[isotropic, "psmile"].published_error) == (3.0, 0.2)
+    baseline = cells[varied, BASELINE]
+    assert (baseline.mean, baseline.step_size, baseline.published) == pytest.approx((0.5, 0.4, 0.4))
+    assert math.isnan(cells[varied, "smile"].published)
+    assert summary_lines(spec, cells)[:2] == ["3 of 4 cells.", "1 of 2 cells lie within a factor 2 of print."]
+
+
+def test_files(spec: TableSpec, results: Path) -> None:
+    report = build_table(spec, results, "paper")
+    assert [path.name for path in report.paths] == [
+        "table.md",
+        "table.tex",
+        "table.csv",
+        "figure.png",
+        "figure.pdf",
+    ]
+    text = (results / "table.md").read_text()
+    assert "| ICG | isotropic | **1.000 ± 0.500** @ 2.0e-1<br>print 0.500 ± 0.100, 2.0×" in text
+    assert "@ 1.0e-1↓<br>print 3.000 ± 0.200, 0.33×" in text
+    assert "| ICG | spatially varied | diverged ° | — | 0.500 ± 0.100 @ 4.0e-1" in text
+    assert "1 older runs of the same cells are not shown" in text
+    assert "`psmile < smile where noise in [isotropic]`: holds in 0 of 1 cells." in text
+    tex = (results / "table.tex").read_text()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
+    assert tex.count("{") == tex.count("}")
+    assert re.search(r"[^\x00-\x7f]", tex) is None
+    csv = pd.read_csv(results / "table.csv")
+    assert len(csv) == 2 * 2 * 2 * 3
+    assert set(csv["selection"]) == {"all", "honest"}
+    assert (results / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (results / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_claims() -> None:
+    claim = parse_claim("a within factor 3 of b where x in [u, v] and y = w")
+    assert claim.where == {"x": ("u", "v"), "y": ("w",)}
+    assert claim.covers({"x": "v", "y": "w"})
+    assert not claim.covers({"x": "z", "y": "w"})
+    assert holds(claim, 1.0, 2.9) is True
+    assert holds(claim, 3.1, 1.0) is False
+    assert holds(parse_claim("a < b"), 1.0, 1.0) is False
+    assert holds(parse_claim("a < b"), NAN, 1.0) is None
+    for wrong in ("a > b", "a < b where", "a < b where x", "a within 3 of b"):
+        with pytest.raises(ValueError, match="is neither"):
+            parse_claim(wrong)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("psmile < smile", "pmsile < smile", "names 'pmsile': valid are baseline, psmile, smile"),
+        ("noise in [isotropic]", "noise in [iso]", "names noise iso: valid are isotropic, spatially_varied"),
+        ("title:", "titel:", "titel"),
+        ("published.csv", "nowhere.csv", "nowhere.csv"),
+        ("columns: sampler", "columns: tuner", "no labels for tuner"),
+    ],
+)
+def test_wrong_specs(spec: TableSpec, tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "small/table.yaml"
+    path.write_text(SPEC.replace(old, new, 1))
+    with pytest.raises(SpecError, match=message) as error:
+        read_spec(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_committed_specs(name: str) -> None:
+    spec = load_spec(name)
+    assert spec.published is not None
+    printed = spec.published.values.index
+    for row in spec.row_values():
+        for column in spec.labels[spec.columns]:
+            where = dict(zip(spec.keys, (*row, column), strict=True))
+            assert tuple(where[key] for key in printed.names) in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tabel1"], "no table 'tabel1' (did you mean table1?): valid are table1, table1_rotations"),
+        (["table1"], "smile +experiment=table1 scale=quick"),
+        (["table1", "--scale", "smoke"], "smile +experiment=table1 scale=smoke"),
+        (["table1", "--scale", "huge"], "invalid choice: 'huge'"),
+        ([], "which table? valid are table1, table1_rotations"),
+    ],
+)
+def test_command_line_errors_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    try:
+        status = main([*arguments, "--results", str(tmp_path)])
+    except SystemExit as exit_:
+        status = exit_.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_command_line_takes_the_largest_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for scale in ("smoke", "quick"):
+        write_metrics(
+            tmp_path / f"table1/{scale}/runs/r/metrics.parquet", run_rows({0.1: [1.0, 2.0], 0.2: [2.0, 3.0]})
+        )
+    assert main(["table1", "--results", str(tmp_path)]) == 0
+    assert str(tmp_path / "table1/quick/table.md") in capsys.readouterr().out
+    assert not (tmp_path / "table1/smoke/table.md").exists()
+    assert main(["--list"]) == 0
+    assert "table1_rotations" in capsys.readouterr().out
