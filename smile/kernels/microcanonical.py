@@ -61,7 +61,11 @@ def kick(velocity: Any, gradient: Any, step_size: jax.Array, dimension: int) -> 
 
 
 def refresh(
-    key: jax.Array, velocity: Any, step_size: jax.Array, momentum_decoherence_length: float, dimension: int
+    key: jax.Array,
+    velocity: Any,
+    step_size: jax.Array,
+    momentum_decoherence_length: float | jax.Array,
+    dimension: int,
 ) -> Any:
     """Partial velocity refreshment over one step. Normalising here also undoes the rounding of the kicks.
 

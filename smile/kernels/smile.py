@@ -51,15 +51,15 @@ class SMILEState(NamedTuple):
 def smile(
     logdensity_fn: Callable[[Any, Any], jax.Array],
     *,
-    momentum_decoherence_length: float | None = None,
+    momentum_decoherence_length: float | jax.Array | None = None,
     preconditioner: Preconditioner | None = None,
 ) -> SamplingAlgorithm:
     """SMILE; with ``preconditioner=gradient_noise()`` pSMILE.
 
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
-        momentum_decoherence_length: length L over which the velocity forgets its direction, in units of the position;
-            None: no refreshment, the batches are the only noise.
+        momentum_decoherence_length: length L over which the velocity forgets its direction, in units of the position, a
+            number or one per chain; None: no refreshment, the batches are the only noise.
         preconditioner: see ``smile.kernels.preconditioner``.
 
     Returns:

@@ -13,7 +13,8 @@ def effective_sample_size(batch_means: np.ndarray, variance: np.ndarray) -> np.n
     Args:
         batch_means: means of x_i^2 over equal stretches of the chain, (batches, ..., dim); 2 batches at least,
             otherwise the answer is NaN.
-        variance: Var[x_i^2] under the target, (dim,).
+        variance: Var[x_i^2], (..., dim), of the chain itself: with that of the target a chain that does not move looks
+            perfect.
 
     Returns:
         Shape (..., dim). Biased upwards where the chain is slower than a batch is long.

@@ -1,8 +1,8 @@
 """What is wrong with the gradients: structure (which directions) x distribution (which tails) x source (how drawn).
 
 A noisy log density is log p(x) + s.x with a fresh s every step, so the gradient noise is s; ``spatially_varied``
-multiplies s.x by exp(-x_2 / kappa), and the gradient includes the derivative of that factor, as in the public code. s has
-mean zero and
+multiplies s.x by exp(-x_2 / kappa), and the gradient includes the derivative of that factor, as in the public code.
+s has mean zero and
 
     Cov s = batch_size (1 - batch_size / num_rows) scale^2 A A^T
 

@@ -34,12 +34,14 @@ class Samples(NamedTuple):
         chunk_second_moments: the same over each chunk, (chunks, chains, dim): batch means for the ESS.
         draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
         step_size: of each chain at the end, (chains,).
+        gradient_evaluations: of one chain.
     """
 
     second_moment: np.ndarray
     chunk_second_moments: np.ndarray
     draws: np.ndarray
     step_size: np.ndarray
+    gradient_evaluations: int
 
 
 def trailing_chains(target: Target) -> Target:
@@ -121,9 +123,8 @@ def sample(
         (state, total, kept), _ = jax.lax.scan(one_draw, (state, jnp.zeros_like(position), kept), xs)
         return state, total, kept
 
-    state = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))(
-        key_start, jnp.asarray(step_size)
-    )
+    start = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))
+    state, gradients_per_step = start(key_start, jnp.asarray(step_size))
     state = _shard(state, chains)
     totals, draws = [], []
     for chunk in range(chunks):
@@ -143,14 +144,20 @@ def sample(
             [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
         ).transpose(2, 0, 1),
         step_size=np.asarray(state.step_size, np.float64),
+        gradient_evaluations=int(gradients_per_step) * num_steps,
     )
 
 
-def _start(target: Target, algorithm: TunedAlgorithm, key: jax.Array, step_size: jax.Array) -> TunedState:
+def _start(
+    target: Target, algorithm: TunedAlgorithm, key: jax.Array, step_size: jax.Array
+) -> tuple[TunedState, jax.Array]:
+    """First states, and the gradient evaluations of a step: a constant, for which XLA drops the step around it."""
     key_position, key_state, key_batch = jax.random.split(key, 3)
     position = jax.vmap(target.init, out_axes=-1)(jax.random.split(key_position, len(step_size)))
     step_size = step_size.astype(jax.tree.leaves(position)[0].dtype)
-    return algorithm.init(position, key_state, target.draw_batch(key_batch, step_size.shape), step_size)
+    batch = target.draw_batch(key_batch, step_size.shape)
+    state = algorithm.init(position, key_state, batch, step_size)
+    return state, algorithm.step(key_state, state, batch)[1].gradient_evaluations
 
 
 def _shard(state: TunedState, chains: int) -> TunedState:

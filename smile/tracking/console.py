@@ -1,57 +1,164 @@
-"""What a user sees: a live progress bar, or plain lines in a log, and a small table at the end of a run."""
+"""What a user sees: live bars on a terminal, plain lines in a log, and a small table at the end of a run.
+
+A run reports its progress in a small file of its folder, so that one display shows all runs of a sweep, whichever
+process or machine they run on.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from smile.tracking.parquet import METRICS_FILE, is_finished, read_metrics_file, write_text_atomic
 from smile.tracking.statistics import best_step_size, summarise
 
-__all__ = ["progress", "summary_table"]
+__all__ = ["FAILURE_FILE", "outcome", "progress", "summary_table", "watch"]
+
+FAILURE_FILE = "failure.txt"
+PROGRESS_FILE = "progress.json"
 
 _logger = logging.getLogger(__name__)
 
 Advance = Callable[[int], None]
 
 _LINE_INTERVAL_SECONDS = 10.0
+_DISPLAY_INTERVAL_SECONDS = 0.25
 
 _COLUMNS = {"bias": "bias", "wasserstein": "Wasserstein", "ess_per_gradient": "ESS / gradient"}
 
 
 @contextmanager
-def progress(description: str, total_steps: int, chains: int) -> Iterator[Advance]:
-    """Shows how far a run is, how fast, and when it will be done: a bar on a terminal, lines in a log.
+def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterator[Advance]:
+    """Reports how far a run is: to ``watch`` through a file, and by lines in a log where nobody watches a terminal.
 
     Args:
-        description: the run, for example ``icg · correlated · psmile  [7/48]``.
+        run_dir: folder of the run.
+        label: the run, for example ``[7/48] icg correlated psmile``.
         total_steps: steps per chain.
         chains: how many chains advance together.
 
     Yields:
         ``advance(num_steps)``, to be called after every chunk of steps per chain.
     """
-    console = Console(stderr=True)
-    show = (
-        _bar(console, description, total_steps) if console.is_terminal else _lines(description, total_steps)
-    )
-    start, done = time.monotonic(), 0
+    start = shown = time.monotonic()
+    reported, done = -_DISPLAY_INTERVAL_SECONDS, 0
+    file, writes_lines = run_dir / PROGRESS_FILE, not Console(stderr=True).is_terminal
 
-    with show as update:
+    def advance(num_steps: int) -> None:
+        nonlocal shown, reported, done
+        done += num_steps
+        now = time.monotonic()
+        rate = _format_rate(done * chains / max(now - start, 1e-9)) if done else "compiling"
+        if now - reported >= _DISPLAY_INTERVAL_SECONDS:
+            reported = now
+            write_text_atomic(
+                file, json.dumps({"label": label, "done": done, "total": total_steps, "rate": rate})
+            )
+        if writes_lines and done and (done >= total_steps or now - shown >= _LINE_INTERVAL_SECONDS):
+            shown = now
+            elapsed = now - start
+            left = (
+                f"ETA {elapsed * (total_steps / done - 1):.0f} s"
+                if done < total_steps
+                else f"{elapsed:.0f} s"
+            )
+            _logger.info("%s  %3.0f%%  %s  %s", label, 100 * done / total_steps, rate, left)
 
-        def advance(num_steps: int) -> None:
-            nonlocal done
-            done += num_steps
-            update(done, done * chains / max(time.monotonic() - start, 1e-9))
-
+    advance(0)
+    try:
         yield advance
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def watch(run_dirs: Sequence[Path]) -> Iterator[None]:
+    """On a terminal, shows a bar for each active run; for a sweep also one for all, and a line for each run that ends.
+
+    Args:
+        run_dirs: folders of the runs that are about to start.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    stop = threading.Event()
+    with Progress(
+        *columns, console=console, expand=True, transient=True, speed_estimate_period=300
+    ) as display:
+        thread = threading.Thread(target=_follow, args=(display, run_dirs, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _follow(display: Progress, run_dirs: Sequence[Path], stop: threading.Event) -> None:
+    bars: dict[Path, tuple[TaskID, str]] = {}
+    sweep = display.add_task("all runs", total=len(run_dirs), rate="") if len(run_dirs) > 1 else None
+    while True:
+        ends = stop.wait(_DISPLAY_INTERVAL_SECONDS)
+        fraction = 0.0
+        for directory in run_dirs:
+            try:
+                report = json.loads((directory / PROGRESS_FILE).read_text())
+            except (OSError, ValueError):
+                fraction += is_finished(directory) or (directory / FAILURE_FILE).exists()
+                if directory in bars:
+                    task, label = bars.pop(directory)
+                    display.remove_task(task)
+                    if sweep is not None:
+                        display.console.print(f"{label}: {outcome(directory)}", highlight=False, markup=False)
+                continue
+            fraction += report["done"] / report["total"]
+            if directory not in bars:
+                task = display.add_task(escape(report["label"]), total=report["total"], rate="")
+                bars[directory] = (task, report["label"])
+            display.update(bars[directory][0], completed=report["done"], rate=report["rate"])
+        if sweep is not None:
+            display.update(sweep, completed=fraction, rate=f"{fraction:.1f} of {len(run_dirs)}")
+        if ends:
+            return
+
+
+def outcome(run_dir: Path) -> str:
+    """One line about a run that ended: its lowest mean bias and where, and the time it took, or why it failed."""
+    if (failure := run_dir / FAILURE_FILE).exists():
+        return f"failed: {failure.read_text().splitlines()[0]}"
+    if not is_finished(run_dir):
+        return "interrupted"
+    rows = read_metrics_file(run_dir / METRICS_FILE)
+    summary = summarise(rows)
+    seconds = f"{rows['wall_seconds'].max():.0f} s"
+    if "bias" not in summary.index.get_level_values("metric"):
+        return seconds
+    best = best_step_size(summary.loc["bias"])
+    if best is None:
+        return f"diverged at every step size, {seconds}"
+    return f"bias {_cell(summary.loc[('bias', best)])} at step size {best:.1e}, {seconds}"
 
 
 def summary_table(rows: pd.DataFrame) -> None:
@@ -62,7 +169,7 @@ def summary_table(rows: pd.DataFrame) -> None:
     """
     summary = summarise(rows)
     metrics = [metric for metric in _COLUMNS if metric in summary.index.get_level_values("metric")]
-    best = best_step_size(summary.loc[metrics[0]]) if metrics else None
+    best = best_step_size(summary.loc["bias"]) if "bias" in metrics else None
     table = Table("step size", *(_COLUMNS[metric] for metric in metrics), box=box.SIMPLE_HEAD)
     for step_size in sorted(summary.index.get_level_values("step_size").unique()):
         cells = [_cell(summary.loc[(metric, step_size)]) for metric in metrics]
@@ -77,41 +184,6 @@ def _cell(row: pd.Series) -> str:
     if row["non_finite"]:
         return f"diverged in {row['non_finite']:.0f} of {row['replications']:.0f}"
     return f"{row['mean']:.3g} ± {row['error']:.2g}" if row["replications"] > 1 else f"{row['mean']:.3g}"
-
-
-@contextmanager
-def _bar(console: Console, description: str, total_steps: int) -> Iterator[Callable[[int, float], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, expand=True) as bar:
-        task = bar.add_task(description, total=total_steps, rate="compiling")
-        yield lambda done, rate: bar.update(task, completed=done, rate=_format_rate(rate))
-
-
-@contextmanager
-def _lines(description: str, total_steps: int) -> Iterator[Callable[[int, float], None]]:
-    start = shown = time.monotonic()
-
-    def update(done: int, rate: float) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done < total_steps and now - shown < _LINE_INTERVAL_SECONDS:
-            return
-        shown = now
-        elapsed = now - start
-        left = (
-            f"{elapsed:.0f} s" if done >= total_steps else f"ETA {elapsed * (total_steps / done - 1):.0f} s"
-        )
-        _logger.info("%s  %3.0f%%  %s  %s", description, 100 * done / total_steps, _format_rate(rate), left)
-
-    yield update
 
 
 def _format_rate(rate: float) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "SCHEMA",
     "is_finished",
     "read_metrics",
+    "read_metrics_file",
     "write_bytes_atomic",
     "write_metrics",
     "write_text_atomic",
@@ -98,6 +99,15 @@ def read_metrics(experiment_dir: str | Path, command: str | None = None) -> pd.D
         command = command or f"smile +experiment={directory.name}"
         raise FileNotFoundError(f"no finished run in {directory}/runs: fill it with `{command}`")
     return pa.concat_tables([_read(file) for file in files]).to_pandas()
+
+
+def read_metrics_file(file: str | Path) -> pd.DataFrame:
+    """The rows of one run.
+
+    Raises:
+        ValueError: where the file has another schema.
+    """
+    return _read(Path(file)).to_pandas()
 
 
 def is_finished(run_dir: str | Path) -> bool:

@@ -1,0 +1,57 @@
+# Everything a fresh clone needs. `make` lists the targets.
+
+# The first Python that works and is new enough; 3.11 is what constraints.txt was tested with.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+scale ?= quick
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo table1 table1_rotations bench test lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## create .venv and install smile into it with pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "smile needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## quick block of Table 1: the ill-conditioned Gaussian under four noises, four samplers; shows table and figure
+	$(BIN)/smile +experiment=table1 scale=quick target=icg
+	$(BIN)/smile-table table1 --scale quick
+	@cat results/table1/quick/table.md
+	@echo; echo "table:  results/table1/quick/table.md"; echo "figure: results/table1/quick/figure.png"
+
+table1: $(STAMP)  ## Table 1 and its baselines, 51 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=table1 scale=$(scale)
+	$(BIN)/smile +experiment=table1_baseline scale=$(scale)
+	$(BIN)/smile-table table1 --scale $(scale)
+
+table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of target and noise, 24 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
+	$(BIN)/smile-table table1_rotations --scale $(scale)
+
+bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
+	$(BIN)/python scripts/bench.py
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## style, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and scratch output, keep results
+	rm -rf $(VENV) outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

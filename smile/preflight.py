@@ -1,0 +1,191 @@
+"""Composes and checks every job of a command before the first one runs, and explains what is wrong in one line.
+
+Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from smile.config import ConfigError, RunConfig, UnknownOptionError, parse
+from smile.paths import conf_dir
+
+__all__ = ["compose", "compose_jobs", "parse_arguments", "quote_functions"]
+
+_CONFIG_NAME = "config"
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+_OUR_FUNCTIONS = re.compile(r"(\+{0,2}step_size)=(logspace\b[^'\"]*)")
+
+
+def quote_functions(arguments: Sequence[str]) -> list[str]:
+    """Quotes ``step_size=logspace(...)`` for Hydra's grammar, which refuses functions that it does not know."""
+    matches = [(argument, _OUR_FUNCTIONS.fullmatch(argument)) for argument in arguments]
+    return [f"{match[1]}='{match[2]}'" if match else argument for argument, match in matches]
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own flags and overrides.
+
+    Raises:
+        ConfigError: where a flag is unknown.
+    """
+    parser = get_args_parser()
+
+    def fail(message: str) -> NoReturn:
+        raise ConfigError("command line", message, "option=value and the flags that smile --hydra-help lists")
+
+    parser.error = fail  # type: ignore[method-assign]
+    return parser.parse_args(list(arguments))
+
+
+def compose(overrides: Sequence[str] = ()) -> RunConfig:
+    """The config of one run, as ``smile <overrides>`` composes it; for notebooks, tests and benchmarks.
+
+    Raises:
+        ConfigError: in one line, what is wrong.
+    """
+    return compose_jobs(parse_arguments(quote_functions(overrides)))[0]
+
+
+def compose_jobs(arguments: argparse.Namespace) -> list[RunConfig]:
+    """The configs of all runs of a command, in the order in which Hydra's basic sweeper runs them.
+
+    Returns:
+        One config per job; none where another sweeper chooses its jobs as it goes along.
+
+    Raises:
+        ConfigError: in one line, what is wrong with the first wrong job.
+    """
+    with _config_loader(arguments.config_dir) as loader:
+        jobs = _jobs(loader, arguments.overrides, arguments.multirun)
+        return [_explained(loader, job, partial(_parse, loader, job)) for job in jobs]
+
+
+def _jobs(loader: ConfigLoaderImpl, overrides: list[str], multirun: bool) -> list[list[str]]:
+    """Override lists, one per job."""
+
+    def split() -> list[list[str]]:
+        parser = OverridesParser.create(config_loader=loader)
+        parsed = parser.parse_overrides(overrides)
+        master = loader.load_configuration(
+            _CONFIG_NAME, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+        )
+        if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
+            for override in parsed:
+                if override.is_sweep_override():
+                    given = str(override.input_line).partition("=")[2]
+                    raise ConfigError(
+                        override.key_or_group, given, "one value, [a,b] for a list, or -m for a sweep"
+                    )
+            return [overrides]
+        if master.hydra.sweeper._target_ != _BASIC_SWEEPER:
+            return []
+        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+        task = parser.parse_overrides(params + list(master.hydra.overrides.task))
+        batch = BasicSweeper.split_arguments(task, None)[0]
+        return [list(master.hydra.overrides.hydra) + job for job in batch]
+
+    return _explained(loader, overrides, split)
+
+
+def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> RunConfig:
+    return parse(_load(loader, overrides))
+
+
+def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
+    cfg = loader.load_configuration(_CONFIG_NAME, list(overrides), RunMode.RUN)
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra")
+    return cfg
+
+
+@contextmanager
+def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
+    """The loader that Hydra will use, with the user's ``--config-dir`` in front."""
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(conf_dir()))
+    assert isinstance(search_path, ConfigSearchPathImpl)
+    if extra is not None:
+        if not Path(extra).is_dir():
+            raise ConfigError("--config-dir", extra, "an existing folder")
+        search_path.prepend(
+            "command-line", f"file://{Path(extra).resolve()}", SearchPathQuery(provider="schema")
+        )
+    GlobalHydra.instance().clear()
+    try:
+        loader = Hydra.create_main_hydra2("smile", search_path).config_loader
+        assert isinstance(loader, ConfigLoaderImpl)
+        yield loader
+    finally:
+        GlobalHydra.instance().clear()
+
+
+# ---- from Hydra's exceptions to one line ---------------------------------------------------------
+
+
+def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except ConfigError:
+        raise
+    except OverrideParseException as error:
+        key, equals, value = error.override.partition("=")
+        if not equals:
+            raise ConfigError(key, "no value", "option=value") from None
+        raise ConfigError(
+            key, value, f"a value that Hydra can read; {error.message.splitlines()[0]}"
+        ) from None
+    except MissingConfigException as error:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        raise ConfigError(group or "config", name, error.options or _first_line(error)) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain_key(loader, overrides, error) from None
+
+
+def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exception) -> ConfigError:
+    """An override whose name Hydra refused."""
+    match = re.search(r"(Could not override|already at) '([^']+)'", str(error))
+    key = match[2].split("@")[0] if match else ""
+    wrong = [o for o in overrides if o.partition("=")[0].lstrip("+~").split("@")[0] == key]
+    if not match or not wrong:
+        return ConfigError("command line", " ".join(overrides), _first_line(error))
+    name, value = wrong[0].partition("=")[::2]
+    if match[1] == "already at":
+        return ConfigError(name, value, f"{key}={value}, without a plus")
+    if choices := loader.get_group_options(key):
+        return ConfigError(name, value, [f"+{key}={choice}" for choice in choices])
+    parent, _, _ = key.rpartition(".")
+    try:
+        cfg = _load(loader, [o for o in overrides if o not in wrong])
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+    except Exception:  # another override is wrong, too; this one is reported first
+        node = None
+    if not isinstance(node, DictConfig):
+        return UnknownOptionError(key, "the options that smile --help lists")
+    names = sorted({str(k) for k in node} | ({"scale"} if not parent else set()))
+    among = f"{parent}={node.name}" if "name" in node else parent
+    return UnknownOptionError(key, [n for n in names if n != "name"], among)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

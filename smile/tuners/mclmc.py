@@ -1,0 +1,48 @@
+"""BlackJAX's adaptation of full-batch MCLMC: a step size for a wanted energy error, L from the autocorrelation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import blackjax
+import jax
+from blackjax.mcmc.integrators import isokinetic_mclachlan
+
+__all__ = ["find_L_and_step_size"]
+
+
+def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
+    logdensity_fn: Callable[[Any], jax.Array],
+    position: Any,
+    key: jax.Array,
+    *,
+    num_steps: int,
+    desired_energy_variance: float,
+) -> tuple[jax.Array, jax.Array]:
+    """Momentum decoherence length and step size of MCLMC for one chain (Robnik et al. 2023, section 4).
+
+    Args:
+        logdensity_fn: ``position -> scalar``, of the full batch.
+        position: where the chain starts.
+        key: of the chain's adaptation.
+        num_steps: how many steps the adaptation takes, three phases of a third each.
+        desired_energy_variance: wanted variance of the energy error per dimension.
+
+    Returns:
+        L and the step size, both of shape ().
+    """
+    key_start, key_tune = jax.random.split(key)
+    _, parameters, _ = blackjax.mclmc_find_L_and_step_size(
+        mclmc_kernel=blackjax.mcmc.mclmc.build_kernel(integrator=isokinetic_mclachlan),
+        num_steps=num_steps,
+        state=blackjax.mcmc.mclmc.init(position, logdensity_fn, key_start),
+        rng_key=key_tune,
+        logdensity_fn=logdensity_fn,
+        frac_tune1=1 / 3,
+        frac_tune2=1 / 3,
+        frac_tune3=1 / 3,
+        desired_energy_var=desired_energy_variance,
+        diagonal_preconditioning=False,
+    )
+    return parameters.L, parameters.step_size

@@ -1,0 +1,103 @@
+"""A wrong name, type, range or combination stops before any computation with one line that says what is valid."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smile.run import main
+
+# command line, the option that the line must name, what it must offer
+BAD_INPUTS = [
+    ("target=igc", "target", "did you mean 'icg'?"),
+    ("noise=diagnal", "noise", "did you mean 'diagonal'?"),
+    ("+experiment=tabel1", "experiment", "did you mean 'table1'?"),
+    ("experiment=table1", "experiment", "+experiment=table1, +exp"),
+    ("taget=icg", "taget", "did you mean 'target'?"),
+    ("scael=quick", "scael", "did you mean 'scale'?"),
+    ("sampler.l=10", "sampler.l", "L, ema_rate"),
+    ("+sampler.ema_rat=0.1", "sampler.ema_rat", "did you mean 'ema_rate'?"),
+    ("+grid.nmu=3", "grid.nmu", "did you mean 'num'?"),
+    ("target=funnel target.rotation=3", "target.rotation", "dim, moments"),
+    ("replications=many", "replications", "a whole number >= 1"),
+    ("num_steps=1.5", "num_steps", "a whole number >= 1"),
+    ("seed=-1", "seed", "a whole number >= 0"),
+    ("force=perhaps", "force", "true, false"),
+    ("precision=float16", "precision", "float32, float64"),
+    ("sampler.ema_rate=1.5", "sampler.ema_rate", "a finite number > 0 and < 1"),
+    ("sampler=smile sampler.L=-3", "sampler.L", "null or inf or a finite number > 0"),
+    ("step_size=0", "step_size", "a number > 0"),
+    ("step_size=[1e-3,-1]", "step_size", "a number > 0"),
+    ("step_size=logspace(1e-1,1e-5,15)", "step_size", "0 < low < high"),
+    ("step_size=logspace(1e-5,1e-1", "step_size", "logspace(low, high, num)"),
+    ("step_size=linspace(1,2,3)", "step_size", "linspace"),
+    ("step_size=1e-3,1e-2", "step_size", "-m for a sweep"),
+    ("sampler=smile,psmile", "sampler", "-m for a sweep"),
+    ("burn_in=20000", "burn_in", "below num_steps=20000"),
+    ("thinning=7", "thinning", "a divisor of num_steps=20000"),
+    ("target.condition_number=0.5", "target.condition_number", "a finite number >= 1"),
+    ("target=rosenbrock target.dim=7", "target.dim", "an even number"),
+    ("target=rosenbrock target.dim=2 noise=spatially_varied", "target.dim", "at least 3"),
+    ("target.moments=reference target.dim=5", "target.moments", "exact"),
+    ("target=custom", "target.factory", "a dotted path"),
+    ("target=custom target.factory=a.b noise=diagonal", "noise", "none, isotropic"),
+    (
+        "target=custom target.factory=no_such_package.f noise=none",
+        "target.factory",
+        "cannot import 'no_such_package'",
+    ),
+    (
+        "noise.source=minibatch noise.batch_size=512 noise.num_rows=256",
+        "noise.batch_size",
+        "noise.num_rows=256",
+    ),
+    ("noise.distribution=student_t", "noise.parameter", "degrees of freedom > 2"),
+    ("noise.distribution=lognormal noise.parameter=-1", "noise.parameter", "sigma > 0"),
+    ("noise.parameter=3", "noise.parameter", "null with noise.distribution=gaussian"),
+    ("noise.rotation=sideways", "noise.rotation", "aligned or a whole number"),
+    ("sampler=mclmc", "noise", "full-batch baseline"),
+    ("sampler=mclmc noise=none step_size=0.1", "step_size", "adapts one step size itself"),
+    ("grid=published noise=none", "grid", "grid=common"),
+    ("tracker.wandb.mode=on", "tracker.wandb.mode", "auto, offline, online, disabled"),
+    ("devices=0", "devices", "auto or a whole number >= 1"),
+    ("-m sampler=smile,pmsile", "sampler", "did you mean 'psmile'?"),
+    ("-m num_steps=1000,none", "num_steps", "a whole number >= 1"),
+    ("+seed=3", "seed", "without a plus"),
+    ("target", "target", "option=value"),
+    ("--frobnicate", "--frobnicate", "smile --hydra-help"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "valid"), BAD_INPUTS, ids=[arguments for arguments, *_ in BAD_INPUTS]
+)
+def test_one_line_names_option_and_valid_values(
+    arguments: str,
+    option: str,
+    valid: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["smile"])
+    code = main(arguments.split(" "))
+    out, err = capsys.readouterr()
+    print(err, end="")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("smile: error: ") and "Traceback" not in err
+    assert option in err.partition("; valid: ")[0]
+    assert valid in err.partition("; valid: ")[2]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", ["sampler=psmlie", "burn_in=-1"])
+def test_the_command_exits_with_two(arguments: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "smile", arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (2, "", 1)
+    assert arguments.partition("=")[0] in run.stderr and "Traceback" not in run.stderr

@@ -1,0 +1,181 @@
+"""Every YAML composes, every preset parses, and a run's identity is what determines its numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from smile.config import ConfigError, RunConfig, parse, parse_step_size, run_id
+from smile.paths import conf_dir
+from smile.preflight import compose, compose_jobs, parse_arguments, quote_functions
+
+
+def jobs(*arguments: str) -> list[RunConfig]:
+    return compose_jobs(parse_arguments(quote_functions(arguments)))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+REQUIRED = {"custom": ["target.factory=package.module.function"], "mclmc": ["noise=none"]}
+CHOICES = [
+    (group, choice)
+    for group in ("target", "noise", "sampler", "tuner", "grid", "scale", "tracker")
+    for choice in choices(group)
+]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes(group: str, choice: str) -> None:
+    config = compose([f"{group}={choice}", *REQUIRED.get(choice, [])])
+    if group in ("target", "noise", "sampler", "tuner"):
+        assert getattr(config, group).name == choice
+
+
+@pytest.mark.parametrize("choice", choices("rotation"))
+def test_rotations_compose(choice: str) -> None:
+    assert compose([f"+rotation={choice}", "noise=correlated"]).variant == choice
+
+
+def test_every_preset_parses_and_only_presets_name_their_experiment() -> None:
+    for preset in choices("experiment"):
+        configs = jobs(
+            f"+experiment={preset}",
+            "target=icg",
+            "noise=correlated" if "baseline" not in preset else "noise=none",
+        )
+        assert configs and all(preset.startswith(config.experiment) for config in configs)
+
+
+def test_table1_has_48_different_runs() -> None:
+    configs = jobs("+experiment=table1", "scale=paper")
+    assert len({run_id(config) for config in configs}) == len(configs) == 48
+    cells = {(c.target.name, c.noise.name, c.sampler.name) for c in configs}
+    targets, noises = (
+        ("icg", "rosenbrock", "funnel"),
+        ("isotropic", "diagonal", "correlated", "spatially_varied"),
+    )
+    assert cells == set(itertools.product(targets, noises, ("smile", "psmile", "sgld", "sghmc")))
+    assert {(c.num_steps, c.replications, len(c.step_size), c.thinning, c.burn_in) for c in configs} == {
+        (10**6, 7, 15, 10, 0)
+    }
+
+
+def test_baseline_adapts_its_step_size() -> None:
+    configs = jobs("+experiment=table1_baseline")
+    assert [(c.experiment, c.sampler.name, c.noise.name, c.step_size) for c in configs] == [
+        ("table1", "mclmc", "none", ())
+    ] * 3
+
+
+def test_rotation_variants_are_24_runs() -> None:
+    configs = jobs("+experiment=table1_rotations")
+    assert len({(c.variant, c.noise.name, c.sampler.name) for c in configs}) == len(configs) == 24
+    seen = {c.variant: (c.target.rotation, c.noise.rotation) for c in configs}
+    assert seen == {"aligned": (1, "aligned"), "independent": (1, 43), "target_axis_aligned": (None, 43)}
+
+
+def test_published_grid_depends_on_the_cell_and_an_explicit_step_size_wins() -> None:
+    cell = ["grid=published", "target=icg", "noise=correlated", "sampler=smile"]
+    config = compose(cell)
+    np.testing.assert_allclose(config.step_size, np.geomspace(1e-5, 1e-3, 15))
+    assert compose([*cell, "step_size=0.1"]).step_size == (0.1,)
+    assert (
+        compose(["scale=smoke", "grid.num=7"]).step_size
+        == compose(["step_size=logspace(1e-6, 1e-1, 7)"]).step_size
+    )
+
+
+def test_reference_behaviour_works_with_every_sampler_and_yields_to_explicit_options() -> None:
+    for config in jobs("-m", "+compat=reference", "sampler=smile,psmile,sgld,sghmc", "target=funnel"):
+        assert config.target.moments == "reference"
+        assert getattr(config.sampler, "reference", "analytic") == "analytic"
+    assert compose(["+compat=reference", "target.moments=exact"]).target.moments == "exact"
+
+
+@pytest.mark.parametrize("given", ["null", "inf"])
+def test_no_refresh_has_several_spellings(given: str) -> None:
+    assert compose(["sampler=smile", f"sampler.L={given}"]).sampler.L is None
+
+
+def test_run_id_ignores_where_results_go_and_the_order_of_keys() -> None:
+    base = run_id(compose())
+    same = ["results_dir=/elsewhere", "tracker.wandb.mode=disabled", "force=true", "devices=3", "variant=x"]
+    assert all(run_id(compose([option])) == base for option in same)
+    assert (
+        run_id(compose(["precision=float32", "seed=0"]))
+        == run_id(compose(["seed=0", "precision=float32"]))
+        == base
+    )
+    different = [
+        "seed=1",
+        "sampler.L=10",
+        "num_steps=1000",
+        "step_size=0.1",
+        "target.dim=12",
+        "precision=float64",
+    ]
+    assert len({base, *(run_id(compose([option])) for option in different)}) == 1 + len(different)
+
+
+def test_run_id_is_the_same_in_every_release() -> None:
+    """A changed hash orphans every result on disk: change this value only together with the schema."""
+    assert run_id(compose(["scale=paper"])) == "64a6f424c6cc"
+
+
+def test_shuffled_keys_parse_to_the_same_run() -> None:
+    values = OmegaConf.create(
+        {"target": {"name": "funnel", "moments": "exact", "dim": 4}, "noise": {"name": "none"}}
+    )
+    rest = {
+        "sampler": {"name": "sgld", "temperature": 1}, "tuner": {"name": "none"}, "step_size": 1e-3, "replications": 1,
+        "tracker": {"wandb": {"mode": "auto", "project": "smile"}}, "num_steps": 1e3, "thinning": 1, "burn_in": 0,
+        "seed": 0, "precision": "float32", "scale": "smoke", "experiment": "adhoc", "variant": "", "force": False,
+        "devices": "auto", "results_dir": "results",
+    }  # fmt: skip
+    forward = OmegaConf.merge(values, rest)
+    backward = OmegaConf.create(dict(reversed(list(OmegaConf.to_container(forward).items()))))
+    assert parse(forward) == parse(backward)
+    assert run_id(parse(forward)) == run_id(parse(backward))
+
+
+@given(
+    exponents=st.tuples(st.floats(-12, 2), st.floats(0.01, 8)),
+    num=st.integers(2, 100),
+)
+def test_grids_are_increasing_between_their_ends_with_a_constant_ratio(
+    exponents: tuple[float, float], num: int
+) -> None:
+    low, high = 10 ** exponents[0], 10 ** (exponents[0] + exponents[1])
+    grid = np.array(parse_step_size(f"logspace({low!r}, {high!r}, {num})"))
+    assert len(grid) == num and np.all(np.diff(grid) > 0)
+    np.testing.assert_allclose(grid[[0, -1]], [low, high], rtol=1e-12)
+    np.testing.assert_allclose(np.diff(np.log(grid)), math.log(high / low) / (num - 1), rtol=1e-6)
+
+
+@given(st.lists(st.floats(1e-12, 1e3), min_size=1, max_size=20, unique=True))
+def test_lists_are_sorted_and_lose_nothing(values: list[float]) -> None:
+    assert list(parse_step_size(values)) == sorted(values)
+
+
+@given(
+    st.one_of(
+        st.floats(max_value=0),
+        st.just(math.nan),
+        st.just(math.inf),
+        st.text(max_size=8),
+        st.booleans(),
+        st.none(),
+    )
+)
+def test_what_is_no_step_size_is_refused_in_one_line(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"^step_size: got ") as caught:
+        parse_step_size(value)
+    assert "\n" not in str(caught.value)
