@@ -42,12 +42,12 @@ def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1
         return SGHMCState(position, tree.random_normal(key, position))
 
     def step(key: jax.Array, state: SGHMCState, batch: Any, step_size: jax.Array) -> tuple[SGHMCState, Any]:
-        _, gradient = value_and_grad(state.position, batch)
+        logdensity, gradient = value_and_grad(state.position, batch)
         noise = tree.random_normal(key, state.momentum)
         momentum = tree.axpy(-friction * step_size, state.momentum, state.momentum)
         momentum = tree.axpy(step_size, gradient, momentum)
         momentum = tree.axpy(jnp.sqrt(2 * friction * step_size), noise, momentum)
         position = tree.axpy(step_size, momentum, state.position)
-        return SGHMCState(position, momentum), info_without_energy(position, step_size)
+        return SGHMCState(position, momentum), info_without_energy(position, logdensity)
 
     return SamplingAlgorithm(init, step)

@@ -39,10 +39,10 @@ def sgld(logdensity_fn: Callable[[Any, Any], jax.Array], *, temperature: float =
         return SGLDState(position)
 
     def step(key: jax.Array, state: SGLDState, batch: Any, step_size: jax.Array) -> tuple[SGLDState, Any]:
-        _, gradient = value_and_grad(state.position, batch)
+        logdensity, gradient = value_and_grad(state.position, batch)
         position = tree.axpy(step_size, gradient, state.position)
         noise = tree.random_normal(key, position)
         position = tree.axpy(jnp.sqrt(2 * temperature * step_size), noise, position)
-        return SGLDState(position), info_without_energy(position, step_size)
+        return SGLDState(position), info_without_energy(position, logdensity)
 
     return SamplingAlgorithm(init, step)

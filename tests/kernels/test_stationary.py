@@ -1,0 +1,145 @@
+"""Stationary mean and covariance of every kernel on Gaussians, with exact and with noisy gradients.
+
+All chains are independent, so the standard error of any average over a chain is the spread between chains, whatever
+the autocorrelation. SGLD and SGHMC are linear on a Gaussian: their stationary covariance is known at any step size,
+including what the discretisation and the gradient noise do to it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import solve_discrete_lyapunov
+
+from smile import random
+from smile.base import Target
+from smile.kernels import gradient_noise, sghmc, sgld, smile
+from smile.sampling import sample
+from smile.targets.icg import rotation_matrix
+from smile.tuners import constant, tuned
+
+DIM = 3
+MEAN = np.array([1.0, -2.0, 0.5])
+ROTATION = rotation_matrix(5, DIM)
+COVARIANCE = ROTATION @ np.diag([0.5, 1.0, 2.0]) @ ROTATION.T
+ANISOTROPIC = np.diag([0.2, 1.0, 5.0])  # scales of the gradient noise
+
+
+def gaussian(noise_factor: np.ndarray | None = None, covariance: np.ndarray = COVARIANCE) -> Target:
+    """N(MEAN, covariance) whose gradient has noise of covariance ``noise_factor noise_factor^T``."""
+    precision = jnp.asarray(np.linalg.inv(covariance))
+
+    def logdensity(x, batch):
+        y = x - MEAN.reshape(-1, *(1,) * (x.ndim - 1))
+        return -0.5 * jnp.sum(y * jnp.tensordot(precision, y, 1), axis=0) + (
+            0 if noise_factor is None else jnp.sum(x * batch, axis=0)
+        )
+
+    def draw_batch(key, chains):
+        if noise_factor is None:
+            return ()
+        return jnp.tensordot(jnp.asarray(noise_factor), jax.random.normal(key, (DIM, *chains)), 1)
+
+    return Target(
+        "gaussian", DIM, lambda key: jnp.asarray(MEAN), logdensity, draw_batch, handles_chains=True
+    )
+
+
+def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0):
+    """Mean and covariance about MEAN over all chains, each with its standard error."""
+    samples = sample(
+        target,
+        tuned(kernel(target.logdensity), constant()),
+        np.full(chains, step_size),
+        key=random.key(seed),
+        num_steps=num_steps,
+        thinning=5,
+        burn_in=num_steps // 5,
+    )
+    draws = samples.draws.astype(np.float64) - MEAN
+    assert draws.shape[1] > 500
+    second = np.einsum("cti,ctj->cij", draws, draws) / draws.shape[1]
+    return [(x.mean(0), x.std(0, ddof=1) / np.sqrt(chains)) for x in (draws.mean(1), second)]
+
+
+def assert_agrees(estimate, truth, relative=0.0):
+    """Within 4.5 standard errors; ``relative`` allows for the error of a finite step size."""
+    mean, error = estimate
+    np.testing.assert_array_less(np.abs(mean - truth), 4.5 * error + relative * np.abs(truth).max())
+
+
+NOISES = {"exact": None, "isotropic": 2.0 * np.eye(DIM), "anisotropic": ROTATION @ ANISOTROPIC}
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_sgld_has_the_law_of_its_recursion(noise):
+    step = 0.05
+    mean, covariance = moments(gaussian(noise), sgld, step, 10_000)
+    injected = 2 * step * np.eye(DIM) + (0 if noise is None else step**2 * noise @ noise.T)
+    expected = solve_discrete_lyapunov(np.eye(DIM) - step * np.linalg.inv(COVARIANCE), injected)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, expected)
+    if noise is not None:  # what the noise does is large enough to be seen
+        assert np.linalg.norm(expected - COVARIANCE) > 6 * np.linalg.norm(covariance[1])
+
+
+def test_sgld_temperature():
+    _, covariance = moments(gaussian(), lambda f: sgld(f, temperature=0.3), 0.02, 20_000)
+    assert_agrees(covariance, 0.3 * COVARIANCE, relative=0.025)
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+def test_sghmc_has_the_law_of_its_recursion(noise):
+    step, friction = 0.1, 1.5
+    mean, covariance = moments(gaussian(noise), lambda f: sghmc(f, friction=friction), step, 10_000)
+    precision, identity = np.linalg.inv(COVARIANCE), np.eye(DIM)
+    kick = np.hstack([-step * precision, (1 - friction * step) * identity])
+    drift = np.hstack([identity, 0 * identity]) + step * kick
+    injected = 2 * friction * step * identity + (0 if noise is None else step**2 * noise @ noise.T)
+    to_state = np.vstack([step * identity, identity])
+    expected = solve_discrete_lyapunov(np.vstack([drift, kick]), to_state @ injected @ to_state.T)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, expected[:DIM, :DIM])
+    if noise is not None:
+        assert np.linalg.norm(expected[:DIM, :DIM] - COVARIANCE) > 6 * np.linalg.norm(covariance[1])
+
+
+def test_smile_on_the_full_batch_samples_the_target():
+    mean, covariance = moments(gaussian(), lambda f: smile(f, momentum_decoherence_length=2.0), 0.2, 20_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, COVARIANCE, relative=0.01)
+
+
+def noisy_smile(preconditioner):
+    return lambda f: smile(f, momentum_decoherence_length=100.0, preconditioner=preconditioner)
+
+
+PRECONDITIONERS = {"psmile": gradient_noise(), "frozen psmile": gradient_noise(freeze_after=2000)}
+
+
+@pytest.mark.parametrize("preconditioner", [None, *PRECONDITIONERS.values()], ids=["smile", *PRECONDITIONERS])
+def test_isotropic_noise_does_no_harm(preconditioner):
+    """Noise ten times as large as the gradient: the case that the paper calls favourable."""
+    mean, covariance = moments(gaussian(10 * np.eye(DIM)), noisy_smile(preconditioner), 0.05, 40_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, COVARIANCE, relative=0.02)
+
+
+ALONG_AXES = np.diag([0.5, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("preconditioner", PRECONDITIONERS.values(), ids=PRECONDITIONERS)
+def test_preconditioning_removes_the_bias_of_anisotropic_noise(preconditioner):
+    target = gaussian(10 * ANISOTROPIC, ALONG_AXES)
+    mean, covariance = moments(target, noisy_smile(preconditioner), 0.02, 50_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, ALONG_AXES, relative=0.05)
+
+
+def test_without_preconditioning_anisotropic_noise_distorts_the_target():
+    """The paper's first failure: too narrow where the noise is weak, too wide where it is strong."""
+    _, covariance = moments(gaussian(10 * ANISOTROPIC, ALONG_AXES), noisy_smile(None), 0.02, 50_000)
+    ratio = np.diag(covariance[0]) / np.diag(ALONG_AXES)
+    assert ratio[0] < 0.3 and ratio[2] > 3
