@@ -29,7 +29,7 @@ class SGHMCState(NamedTuple):
     momentum: Any
 
 
-def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1.0) -> SamplingAlgorithm:
+def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 10.0) -> SamplingAlgorithm:
     """SGHMC with one gradient evaluation per step and no estimate of the gradient noise (beta-hat = 0).
 
     Args:
