@@ -61,7 +61,7 @@ def _facts(frame: pd.DataFrame, replaced: int, scale: str) -> list[str]:
         str(number) for number in sorted(frame.groupby("run_id")["replication"].nunique().unique())
     )
     versions = ", ".join(sorted(frame["smile_version"].unique()))
-    commits = ", ".join(sorted({commit[:10] for commit in frame["git_commit"] if commit})) or "unknown"
+    commits = ", ".join(sorted({commit for commit in frame["git_commit"] if commit})) or "unknown"
     facts = [
         f"Scale {scale}: {steps} steps, {replications} replications, {frame['run_id'].nunique()} runs.",
         f"Version {versions}, commit {commits}, {frame['created'].min()[:10]} to {frame['created'].max()[:10]}.",

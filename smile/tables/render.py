@@ -40,7 +40,7 @@ _LATEX |= {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
 
 def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
     """The whole report: facts, a table for each metric and selection, legend, claims."""
-    lines = [f"# {spec.title}", "", *(f"- {fact}" for fact in facts), "", "![figure](figure.png)", ""]
+    lines = [f"# {spec.title}", "", *(f"- {fact}" for fact in (*facts, *spec.notes)), "", "![figure](figure.png)", ""]
     for (metric, selection), cells in tables.items():
         lines += [f"## {_heading(spec, metric, selection)}", ""]
         lines += [*(f"- {line}" for line in summary_lines(spec, cells)), ""]
@@ -64,7 +64,7 @@ def latex(spec: TableSpec, tables: Tables) -> str:
     lines = ["% needs \\usepackage{booktabs,graphicx}"]
     for (metric, selection), cells in tables.items():
         header = _header(spec, cells)
-        caption = f"{_heading(spec, metric, selection)}. {' '.join(summary_lines(spec, cells))} {LEGEND}"
+        caption = f"{_heading(spec, metric, selection)}. {' '.join((*spec.notes, *summary_lines(spec, cells)))} {LEGEND}"
         lines += [r"\begin{table*}", r"\centering\footnotesize", rf"\caption{{{_escape(caption)}}}"]
         lines += [
             r"\resizebox{\textwidth}{!}{%",

@@ -45,7 +45,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance."""
+    """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance.
+
+    ``notes`` stand above the numbers: what a reader must know that the runs do not say.
+    """
 
     name: str
     title: str
@@ -57,6 +60,7 @@ class TableSpec:
     published: Published | None = None
     baseline: Baseline | None = None
     claims: tuple[Claim, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -102,6 +106,7 @@ def read_spec(path: Path) -> TableSpec:
         values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
+        values["notes"] = tuple(values.get("notes", ()))
         spec = TableSpec(name=path.parent.name, **values)
         _check(spec)
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
