@@ -92,7 +92,9 @@ def report(steps: int, output: Path) -> None:
 
 def in_own_process(**arguments: object) -> dict[str, float]:
     command = [sys.executable, __file__, "--measure", json.dumps(arguments)]
-    done = subprocess.run(command, env=os.environ | {"NPROC": "1"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=os.environ | {"NPROC": "1"}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"measuring {arguments} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -46,8 +46,9 @@ def test_every_metric_of_an_analytic_target_is_written(tmp_path: Path) -> None:
 
 def test_the_chosen_moments_define_the_bias() -> None:
     exact, reference = (
-        run("target=funnel", "sampler=sgld", "step_size=1e-3", f"target.moments={name}")
-        .pivot(index="replication", columns="metric", values="value")
+        run("target=funnel", "sampler=sgld", "step_size=1e-3", f"target.moments={name}").pivot(
+            index="replication", columns="metric", values="value"
+        )
         for name in ("exact", "reference")
     )
     np.testing.assert_array_equal(exact["bias"], exact["bias_exact"])
@@ -87,7 +88,10 @@ def test_precision_reaches_the_chains() -> None:
 def test_rotations_of_target_and_noise(overrides, target_seed, noise_seed) -> None:
     target = make_target(compose([*SMALL, "noise=correlated", *overrides]))
     noise = np.cov(target.draw_batch(jax.random.key(0), (20_000,)))
-    for matrix, seed in ((noise, noise_seed), (np.cov(target.sample(jax.random.key(1), 20_000).T), target_seed)):
+    for matrix, seed in (
+        (noise, noise_seed),
+        (np.cov(target.sample(jax.random.key(1), 20_000).T), target_seed),
+    ):
         q = rotation_matrix(seed, 10)
         diagonal = q.T @ matrix @ q
         assert np.abs(np.diag(diagonal)).sum() > 0.97 * np.abs(np.linalg.eigvalsh(matrix)).sum()
@@ -114,7 +118,9 @@ def test_without_known_moments_there_is_still_an_effective_sample_size(tmp_path,
         "def make():\n"
         "    return from_logdensity(lambda x: -0.5 * (x['a'] ** 2).sum(), {'a': [0.0, 1.0]})\n"
     )
-    rows = run("target=custom", "target.factory=bare_target.make", "noise=none", "sampler=sgld", "step_size=0.1")
+    rows = run(
+        "target=custom", "target.factory=bare_target.make", "noise=none", "sampler=sgld", "step_size=0.1"
+    )
     assert set(rows["metric"]) == {"diverged", "ess_per_gradient"}
     assert np.load("draws.npz")["draws"].shape == (2, 20, 2)
 
@@ -131,7 +137,9 @@ def test_injected_noise_has_the_law_of_minibatches(cell) -> None:
     """The same second moments, coordinate by coordinate, within the error of 200 chains."""
     estimates = []
     for source in ("injected", "minibatch"):
-        config = compose([*SMALL, *cell.split(" "), f"noise.source={source}", f"step_size={CELLS[cell]}", "seed=3"])
+        config = compose(
+            [*SMALL, *cell.split(" "), f"noise.source={source}", f"step_size={CELLS[cell]}", "seed=3"]
+        )
         target = trailing_chains(make_target(config))
         kernel = make_chains(config, target, random.key(0)).kernel(target.logdensity)
         samples = sample(

@@ -144,7 +144,7 @@ def _is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
 def _beside_print(
     cell: Cell, spec: TableSpec, where: dict[str, str], metric: str, printed: pd.DataFrame | None = None
 ) -> Cell:
-    if spec.published is None or metric != spec.published.metric:
+    if spec.published is None or metric not in spec.published.beside:
         return cell
     values = spec.published.values if printed is None else printed
     if not set(values.index.names) <= set(where):

@@ -40,7 +40,14 @@ _LATEX |= {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
 
 def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
     """The whole report: facts, a table for each metric and selection, legend, claims."""
-    lines = [f"# {spec.title}", "", *(f"- {fact}" for fact in (*facts, *spec.notes)), "", "![figure](figure.png)", ""]
+    lines = [
+        f"# {spec.title}",
+        "",
+        *(f"- {fact}" for fact in (*facts, *spec.notes)),
+        "",
+        "![figure](figure.png)",
+        "",
+    ]
     for (metric, selection), cells in tables.items():
         lines += [f"## {_heading(spec, metric, selection)}", ""]
         lines += [*(f"- {line}" for line in summary_lines(spec, cells)), ""]

@@ -26,11 +26,15 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class Published:
-    """Printed values of one metric, indexed by ``keys``, as columns ``value`` and ``error`` (NaN where not printed)."""
+    """Printed values of one metric, indexed by ``keys``, as columns ``value`` and ``error`` (NaN where not printed).
+
+    They stand beside our metrics of the names ``beside``: one quantity may be measured in more than one way.
+    """
 
     keys: tuple[str, ...]
     metric: str
     values: pd.DataFrame
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,13 @@ def read_spec(path: Path) -> TableSpec:
     return spec
 
 
-def _published(folder: Path, *, file: str, keys: list[str], metric: str, error: str) -> Published:
+def _published(
+    folder: Path, *, file: str, keys: list[str], metric: str, error: str, beside: Sequence[str] = ()
+) -> Published:
     values = _read_printed(folder / file, keys).rename(columns={metric: "value", error: "error"})[
         ["value", "error"]
     ]
-    return Published(tuple(keys), metric, values)
+    return Published(tuple(keys), metric, values, tuple(beside) or (metric,))
 
 
 def _baseline(

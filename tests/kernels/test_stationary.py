@@ -42,9 +42,7 @@ def gaussian(noise_factor: np.ndarray | None = None, covariance: np.ndarray = CO
             return ()
         return jnp.tensordot(jnp.asarray(noise_factor), jax.random.normal(key, (DIM, *chains)), 1)
 
-    return Target(
-        "gaussian", DIM, lambda key: jnp.asarray(MEAN), logdensity, draw_batch, handles_chains=True
-    )
+    return Target("gaussian", DIM, lambda key: jnp.asarray(MEAN), logdensity, draw_batch, handles_chains=True)
 
 
 def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0):

@@ -24,7 +24,10 @@ START = np.array([1.0, -2.0, 3.0], np.float32)
 def decay() -> Target:
     """At temperature zero SGLD goes from START to zero, (1 - step size)^t of the way left after t steps."""
     return Target(
-        "decay", 3, lambda key: jnp.asarray(START), lambda x, batch: -0.5 * jnp.sum(x**2, axis=0),
+        "decay",
+        3,
+        lambda key: jnp.asarray(START),
+        lambda x, batch: -0.5 * jnp.sum(x**2, axis=0),
         handles_chains=True,
     )
 
@@ -34,7 +37,9 @@ def descend(target, steps, **options):
     return sample(target, algorithm, np.asarray(steps), key=random.key(0), **options)
 
 
-@pytest.mark.parametrize(("num_steps", "thinning", "burn_in"), [(12, 1, 0), (60, 5, 0), (400, 2, 90), (3000, 3, 1000)])
+@pytest.mark.parametrize(
+    ("num_steps", "thinning", "burn_in"), [(12, 1, 0), (60, 5, 0), (400, 2, 90), (3000, 3, 1000)]
+)
 def test_thinning_and_burn_in(num_steps, thinning, burn_in):
     steps = np.array([0.001, 0.01])
     samples = descend(decay(), steps, num_steps=num_steps, thinning=thinning, burn_in=burn_in)
@@ -54,9 +59,7 @@ def test_thinning_and_burn_in(num_steps, thinning, burn_in):
 
 
 def test_nothing_grows_with_the_number_of_steps():
-    sizes = [
-        [x.size for x in descend(decay(), [0.001], num_steps=n)[:3]] for n in (128 * 10, 128 * 1000)
-    ]
+    sizes = [[x.size for x in descend(decay(), [0.001], num_steps=n)[:3]] for n in (128 * 10, 128 * 1000)]
     assert sizes[0] == sizes[1] == [3, 128 * 3, 1280 * 3]
 
 
@@ -82,7 +85,10 @@ def test_a_target_of_one_chain_gets_a_chain_axis():
 
 def test_a_target_with_batches_of_its_own_gets_one_per_chain():
     user = Target(
-        "user", 2, lambda key: jnp.zeros(2), lambda x, batch: jnp.sum(x * batch["rows"]),
+        "user",
+        2,
+        lambda key: jnp.zeros(2),
+        lambda x, batch: jnp.sum(x * batch["rows"]),
         draw_batch=lambda key, chains: {"rows": jax.random.normal(key, (2,))},
     )
     batch = trailing_chains(user).draw_batch(random.key(0), (500,))["rows"]
