@@ -138,7 +138,7 @@ def measure(sampler: str, source: str, steps: int) -> dict[str, float]:
 
 
 def only_what_is_needed(logdensity_fn, gradients: int):
-    """The limit: draws a variate per coordinate, evaluates gradients, and passes them on so that none is optimised away."""
+    """The limit: a variate per coordinate and gradients, passed on so that none is optimised away."""
     from smile import tree
     from smile.base import SamplingAlgorithm
     from smile.kernels.info import info_without_energy

@@ -85,7 +85,9 @@ def _run_job(cfg: DictConfig, num_jobs: int) -> float:
     names = (config.target.name, config.noise.name, config.sampler.name, config.variant)
     label = _counter(num_jobs) + " ".join(filter(None, names))
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / FAILURE_FILE).unlink(missing_ok=True)
+    for leftover in (FAILURE_FILE, ".*.tmp"):  # of a run that failed or was killed
+        for file in directory.glob(leftover):
+            file.unlink()
     try:
         _prepare_jax(config)
         from smile.execute import execute  # here, because it imports jax

@@ -114,9 +114,10 @@ def test_a_broken_mirror_does_not_break_the_run(tmp_path, monkeypatch, caplog) -
 
 def test_without_known_moments_there_is_still_an_effective_sample_size(tmp_path, monkeypatch) -> None:
     (tmp_path / "bare_target.py").write_text(
+        "import numpy as np\n"
         "from smile.targets import from_logdensity\n"
         "def make():\n"
-        "    return from_logdensity(lambda x: -0.5 * (x['a'] ** 2).sum(), {'a': [0.0, 1.0]})\n"
+        "    return from_logdensity(lambda x: -0.5 * (x['a'] ** 2).sum(), {'a': np.zeros(2)})\n"
     )
     rows = run(
         "target=custom", "target.factory=bare_target.make", "noise=none", "sampler=sgld", "step_size=0.1"

@@ -71,7 +71,8 @@ def latex(spec: TableSpec, tables: Tables) -> str:
     lines = ["% needs \\usepackage{booktabs,graphicx}"]
     for (metric, selection), cells in tables.items():
         header = _header(spec, cells)
-        caption = f"{_heading(spec, metric, selection)}. {' '.join((*spec.notes, *summary_lines(spec, cells)))} {LEGEND}"
+        remarks = " ".join((*spec.notes, *summary_lines(spec, cells), LEGEND))
+        caption = f"{_heading(spec, metric, selection)}. {remarks}"
         lines += [r"\begin{table*}", r"\centering\footnotesize", rf"\caption{{{_escape(caption)}}}"]
         lines += [
             r"\resizebox{\textwidth}{!}{%",

@@ -222,7 +222,9 @@ def test_wrong_specs(spec: TableSpec, tmp_path: Path, old: str, new: str, messag
 @pytest.mark.parametrize("name", table_names())
 def test_committed_specs(name: str) -> None:
     spec = load_spec(name)
-    assert spec.published is not None
+    assert spec.published is not None or name == "sghmc_friction"  # the paper has no such table
+    if spec.published is None:
+        return
     printed = spec.published.values.index
     for row in spec.row_values():
         for column in spec.labels[spec.columns]:
@@ -233,11 +235,14 @@ def test_committed_specs(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tabel1"], "no table 'tabel1' (did you mean table1?): valid are table1, table1_rotations"),
+        (
+            ["tabel1"],
+            "no table 'tabel1' (did you mean table1?): valid are sghmc_friction, table1, table1_published, table1_rotations",
+        ),
         (["table1"], "smile +experiment=table1 scale=quick"),
         (["table1", "--scale", "smoke"], "smile +experiment=table1 scale=smoke"),
         (["table1", "--scale", "huge"], "invalid choice: 'huge'"),
-        ([], "which table? valid are table1, table1_rotations"),
+        ([], "which table? valid are sghmc_friction, table1, table1_published, table1_rotations"),
     ],
 )
 def test_command_line_errors_are_one_line(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,9 +18,9 @@ def rows(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"sampler": "smile", "metric": "bias", **columns})
 
 
-def test_log_lines_have_progress_and_rate(monkeypatch: Any, caplog: Any) -> None:
+def test_log_lines_have_progress_and_rate(monkeypatch: Any, caplog: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(console, "_LINE_INTERVAL_SECONDS", 0.0)
-    with caplog.at_level(logging.INFO), console.progress("icg · smile", 100, chains=10) as advance:
+    with caplog.at_level(logging.INFO), console.progress(tmp_path, "icg · smile", 100, chains=10) as advance:
         advance(50)
         advance(50)
     first, last = (record.getMessage() for record in caplog.records)
@@ -28,20 +30,33 @@ def test_log_lines_have_progress_and_rate(monkeypatch: Any, caplog: Any) -> None
     assert "100%" in last
 
 
-def test_log_is_quiet_between_intervals(caplog: Any) -> None:
-    with caplog.at_level(logging.INFO), console.progress("icg", 100, chains=10) as advance:
+def test_log_is_quiet_between_intervals(caplog: Any, tmp_path: Path) -> None:
+    with caplog.at_level(logging.INFO), console.progress(tmp_path, "icg", 100, chains=10) as advance:
         for _ in range(99):
             advance(1)
     assert not caplog.records
 
 
-def test_bar_on_a_terminal(monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_display_shows_runs_of_other_processes(
+    monkeypatch: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with console.progress("icg [7/48]", 10, chains=1) as advance:
-        advance(10)
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setattr(console, "_DISPLAY_INTERVAL_SECONDS", 0.02)
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    second.mkdir()
+    with console.watch([first, second]):
+        with console.progress(first, "[1/2] icg sgld", 10, chains=1) as advance:
+            advance(5)
+            time.sleep(0.3)
+        (second / "failure.txt").write_text("RuntimeError: out of luck\n")
+        time.sleep(0.3)
     shown = capsys.readouterr().err
-    assert "[7/48]" in shown
-    assert "100%" in shown
+    assert "[1/2] icg sgld" in shown and "50%" in shown
+    assert "all runs" in shown and "1.0 of 2" in shown
+    assert "[1/2] icg sgld: interrupted" in shown
+    assert not list(first.iterdir())
 
 
 def test_summary_marks_best_and_diverged(capsys: pytest.CaptureFixture[str]) -> None:
