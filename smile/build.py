@@ -12,12 +12,20 @@ import numpy as np
 
 from smile import targets
 from smile.base import SamplingAlgorithm, Target
-from smile.config import MCLMCConfig, PSMILEConfig, RunConfig, SGHMCConfig, SGLDConfig, SMILEConfig
+from smile.config import (
+    MCLMCConfig,
+    PSMILEConfig,
+    RunConfig,
+    SGHMCConfig,
+    SGLDConfig,
+    SMILEConfig,
+    TargetConfig,
+)
 from smile.kernels import gradient_noise, sghmc, sgld, smile
 from smile.noise import add_noise
 from smile.tuners.mclmc import find_L_and_step_size
 
-__all__ = ["Chains", "make_chains", "make_target"]
+__all__ = ["Chains", "exact_target", "make_chains", "make_target"]
 
 
 class Chains(NamedTuple):
@@ -36,7 +44,7 @@ class Chains(NamedTuple):
 
 def make_target(config: RunConfig) -> Target:
     """The posterior as the sampler sees it: with its noise, or of the full batch."""
-    target = _exact_target(config)
+    target = exact_target(config.target)
     if isinstance(config.sampler, MCLMCConfig):
         return full_batch(target)
     noise = config.noise
@@ -59,8 +67,8 @@ def make_target(config: RunConfig) -> Target:
     )
 
 
-def _exact_target(config: RunConfig) -> Target:
-    options = config.target
+def exact_target(options: TargetConfig) -> Target:
+    """The posterior itself, without noise."""
     match options.name:
         case "icg":
             return targets.icg(

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 import smile
 from smile import metrics, random
 from smile.base import Target
-from smile.build import Chains, make_chains, make_target
-from smile.config import RunConfig, run_id, to_dict
+from smile.build import Chains, exact_target, make_chains, make_target
+from smile.config import RunConfig, TargetConfig, run_id, to_dict
 from smile.metrics.wasserstein import Reference
 from smile.sampling import Samples, sample, trailing_chains
 from smile.tracking import console, wandb, write_bytes_atomic, write_metrics, write_text_atomic
@@ -62,7 +62,7 @@ def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
             burn_in=config.burn_in,
             on_chunk=advance,
         )
-    values = measure(target, samples, config.target.moments)
+    values = measure(target, samples, config.target.moments, _exact_draws(config.target))
     rows = _rows(config, chains, values, samples.gradient_evaluations, time.monotonic() - start)
     write_text_atomic(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
     if config.target.name == "custom":
@@ -81,13 +81,16 @@ def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
     return rows
 
 
-def measure(target: Target, samples: Samples, moments: str = "exact") -> dict[str, np.ndarray]:
+def measure(
+    target: Target, samples: Samples, moments: str = "exact", exact_draws: Reference | None = None
+) -> dict[str, np.ndarray]:
     """The metrics that what is known about the target allows.
 
     Args:
         target: that was sampled.
         samples: of its chains.
         moments: which of the target's moments define ``bias``.
+        exact_draws: for the Wasserstein distances.
 
     Returns:
         By name, one value per chain: the mean over coordinates unless the name says otherwise.
@@ -97,10 +100,8 @@ def measure(target: Target, samples: Samples, moments: str = "exact") -> dict[st
     if moments in biases:
         values["bias"], values["bias_max"] = biases[moments].mean(axis=1), biases[moments].max(axis=1)
         values |= {f"bias_{name}": bias.mean(axis=1) for name, bias in biases.items()}
-    if target.sample is not None:
-        distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(
-            _exact_draws(target), samples.draws
-        )
+    if exact_draws is not None:
+        distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
     # The chain's own variance: against that of the target, a chain that does not move would look perfect.
     variance = (samples.draws.astype(np.float64) ** 2).var(axis=1)
@@ -109,10 +110,13 @@ def measure(target: Target, samples: Samples, moments: str = "exact") -> dict[st
     return values
 
 
-def _exact_draws(target: Target) -> Reference:
-    assert target.sample is not None
-    draws = np.asarray(target.sample(random.key(_EXACT_SEED), _NUM_EXACT_DRAWS), np.float32)
-    return metrics.reference(draws)
+@cache
+def _exact_draws(options: TargetConfig) -> Reference | None:
+    """Prepared once for the runs of a process that share a target."""
+    target = exact_target(options)
+    if target.sample is None:
+        return None
+    return metrics.reference(np.asarray(target.sample(random.key(_EXACT_SEED), _NUM_EXACT_DRAWS), np.float32))
 
 
 def _rows(

@@ -237,7 +237,7 @@ def test_committed_specs(name: str) -> None:
     [
         (
             ["tabel1"],
-            "no table 'tabel1' (did you mean table1?): valid are sghmc_friction, table1, table1_published, table1_rotations",
+            "no table 'tabel1' (did you mean table1?): valid are sghmc_friction, table1, table1_published",
         ),
         (["table1"], "smile +experiment=table1 scale=quick"),
         (["table1", "--scale", "smoke"], "smile +experiment=table1 scale=smoke"),
