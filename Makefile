@@ -25,8 +25,6 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## quick block of Table 1: the ill-conditioned Gaussian under four noises, four samplers; shows table and figure
 	$(BIN)/smile +experiment=table1 scale=quick target=icg
 	$(BIN)/smile-table table1 --scale quick
-	@cat results/table1/quick/table.md
-	@echo; echo "table:  results/table1/quick/table.md"; echo "figure: results/table1/quick/figure.png"
 
 table1: $(STAMP)  ## Table 1 and its baselines, 51 runs; scale=smoke|quick|paper
 	$(BIN)/smile +experiment=table1 scale=$(scale)

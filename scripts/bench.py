@@ -81,8 +81,8 @@ def report(steps: int, output: Path) -> None:
             " Compilation (1 to 2 s) is not counted.",
             markdown(speed),
             "The limit draws the same random numbers and evaluates the same gradients in the same loop, and nothing"
-            " else. SMILE and pSMILE evaluate two gradients in a step, the others one. Repetitions differ by some percent with injected"
-            " noise, and by up to 20 % with minibatches, which are gathered from a data set that is larger than the cache.",
+            " else. SMILE and pSMILE evaluate two gradients in a step, the others one. Repetitions differ by a few"
+            " percent, with minibatches by up to 20 %: rows are gathered from a table that is larger than the cache.",
             markdown(memory),
             f"`make bench` writes this file. {time.strftime('%Y-%m-%d')}.",
         ]

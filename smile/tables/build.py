@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ __all__ = ["Report", "build_table"]
 
 
 class Report(NamedTuple):
-    """What was made: the cells of every (metric, selection), and the files."""
+    """What was made: the part of the table that has runs, the cells of every (metric, selection), and the files."""
 
+    spec: TableSpec
     tables: dict[tuple[str, str], Cells]
     paths: list[Path]
 
@@ -32,13 +34,14 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     """
     frame = read_metrics(experiment_dir, spec.command(scale))
     frame, replaced = newest_runs(frame, spec.keys)
+    spec, absent = _with_runs(spec, frame)
     tables = {
         (metric, selection): tabulate(frame, spec, metric, selection)
         for metric in spec.metrics
         for selection in SELECTIONS
     }
     texts = {
-        "table.md": render.markdown(spec, tables, _facts(frame, replaced, scale)),
+        "table.md": render.markdown(spec, tables, _facts(frame, replaced, absent, scale)),
         "table.tex": render.latex(spec, tables),
         "table.csv": render.csv_text(spec, tables),
     }
@@ -51,10 +54,26 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         content = io.BytesIO()
         figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
         write_bytes_atomic(experiment_dir / name, content.getvalue())
-    return Report(tables, [experiment_dir / name for name in (*texts, *figures)])
+    return Report(spec, tables, [experiment_dir / name for name in (*texts, *figures)])
 
 
-def _facts(frame: pd.DataFrame, replaced: int, scale: str) -> list[str]:
+def _with_runs(spec: TableSpec, frame: pd.DataFrame) -> tuple[TableSpec, list[str]]:
+    """The part of a table that has any runs, so that one block of it is a table of its own, and the labels left out."""
+    present = {
+        key: {
+            value: label
+            for value, label in labels.items()
+            if key not in spec.rows or value in set(frame[key])
+        }
+        for key, labels in spec.labels.items()
+    }
+    absent = [
+        label for key in spec.rows for value, label in spec.labels[key].items() if value not in present[key]
+    ]
+    return replace(spec, labels=present), absent
+
+
+def _facts(frame: pd.DataFrame, replaced: int, absent: list[str], scale: str) -> list[str]:
     """What the numbers come from."""
     steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
     replications = ", ".join(
@@ -66,6 +85,8 @@ def _facts(frame: pd.DataFrame, replaced: int, scale: str) -> list[str]:
         f"Scale {scale}: {steps} steps, {replications} replications, {frame['run_id'].nunique()} runs.",
         f"Version {versions}, commit {commits}, {frame['created'].min()[:10]} to {frame['created'].max()[:10]}.",
     ]
+    if absent:
+        facts.append(f"Not run: {', '.join(absent)}.")
     if replaced:
         facts.append(f"{replaced} older runs of the same cells are not shown.")
     return facts

@@ -42,6 +42,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     spec = load_spec(name)
     scale = scale or _largest_scale(results, name)
     report = build_table(spec, experiment_dir(results, name, scale), scale)
+    spec = report.spec
     console = Console()
     if not console.is_terminal:
         console = Console(width=_LOG_WIDTH)

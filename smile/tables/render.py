@@ -61,8 +61,7 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
         lines.append("")
     lines += [LEGEND, ""]
     if spec.claims:
-        metric = next(iter(spec.metrics))
-        lines += ["## Claims", "", *_claim_lines(spec, tables[metric, "all"]), ""]
+        lines += ["## Claims", "", *_claim_lines(spec, tables), ""]
     return "\n".join(lines)
 
 
@@ -128,36 +127,46 @@ def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
     return lines
 
 
-def _claim_lines(spec: TableSpec, cells: Cells) -> Iterator[str]:
-    counts, details = [], []
+def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
+    """In how many cells each claim holds, by every metric and in print; then each cell, by the first metric."""
+    header = ["claim", *spec.metrics.values(), *(["in print"] if spec.published else [])]
+    yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        verdicts, missing = [], 0
-        for row in spec.row_values():
-            where = dict(zip(spec.rows, row, strict=True))
-            if not claim.covers(where):
-                continue
-            left, right = cells.get((row, claim.left)), cells.get((row, claim.right))
-            if left is None or right is None:
-                missing += 1
-                continue
-            verdict = holds(claim, left.mean, right.mean)
-            verdicts.append(verdict is True)
-            labels = [spec.labels[key][value] for key, value in where.items()]
-            details.append(
+        counts = [_count(_judged(spec, claim, tables[metric, "all"])) for metric in spec.metrics]
+        if spec.published:
+            counts.append(_count(_judged(spec, claim, tables[spec.published.beside[0], "all"], "published")))
+        yield _markdown_row([f"`{claim.text}`", *counts])
+    header = ["claim", *spec.rows, "left", "right", "holds?", "in print?"]
+    yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
+    for claim in spec.claims:
+        for row, left, right, verdict in _judged(spec, claim, tables[next(iter(spec.metrics)), "all"]):
+            yield _markdown_row(
                 [
                     f"{claim.left} {'<' if claim.factor is None else '≈'} {claim.right}",
-                    *labels,
+                    *(spec.labels[key][value] for key, value in zip(spec.rows, row, strict=True)),
                     _value(left),
                     _value(right),
                     _verdict(verdict) + _uncertainty(claim, left, right),
                     _verdict(holds(claim, left.published, right.published)),
                 ]
             )
-        without = f" ({missing} without a run)" if missing else ""
-        counts.append(f"- `{claim.text}`: holds in {sum(verdicts)} of {len(verdicts)} cells{without}.")
-    header = ["claim", *spec.rows, "left", "right", "holds?", "in print?"]
-    yield from counts
-    yield from ("", _markdown_row(header), _markdown_row("---" for _ in header), *map(_markdown_row, details))
+
+
+def _judged(
+    spec: TableSpec, claim: Claim, cells: Cells, value: str = "mean"
+) -> list[tuple[tuple[str, ...], Cell, Cell, bool | None]]:
+    """The rows that a claim covers and that have both runs, with its verdict."""
+    judged = []
+    for row in spec.row_values():
+        left, right = cells.get((row, claim.left)), cells.get((row, claim.right))
+        if claim.covers(dict(zip(spec.rows, row, strict=True))) and left and right:
+            judged.append((row, left, right, holds(claim, getattr(left, value), getattr(right, value))))
+    return judged
+
+
+def _count(judged: list[tuple[tuple[str, ...], Cell, Cell, bool | None]]) -> str:
+    verdicts = [verdict for *_, verdict in judged if verdict is not None]
+    return f"{sum(verdicts)} of {len(verdicts)}" if verdicts else MISSING
 
 
 def _verdict(verdict: bool | None) -> str:

@@ -175,7 +175,7 @@ def test_files(spec: TableSpec, results: Path) -> None:
     assert "@ 1.0e-1↓<br>print 3.000 ± 0.200, 0.33×" in text
     assert "| ICG | spatially varied | diverged ° | — | 0.500 ± 0.100 @ 4.0e-1" in text
     assert "1 older runs of the same cells are not shown" in text
-    assert "`psmile < smile where noise in [isotropic]`: holds in 0 of 1 cells." in text
+    assert "| `psmile < smile where noise in [isotropic]` | 0 of 1 | " in text
     tex = (results / "table.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
     assert tex.count("{") == tex.count("}")
@@ -217,6 +217,15 @@ def test_wrong_specs(spec: TableSpec, tmp_path: Path, old: str, new: str, messag
     with pytest.raises(SpecError, match=message) as error:
         read_spec(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_block_is_a_table_of_its_own(spec: TableSpec, results: Path) -> None:
+    """What has no runs at all is named, and takes no room in the table and the figure."""
+    (results / "runs/c/metrics.parquet").unlink()
+    report = build_table(spec, results, "paper")
+    text = (results / "table.md").read_text()
+    assert "- Not run: spatially varied." in text and "2 of 2 cells" in text
+    assert report.spec.row_values() == [("icg", "isotropic")]
 
 
 @pytest.mark.parametrize("name", table_names())
