@@ -28,10 +28,12 @@ class SamplingAlgorithm(NamedTuple):
     Attributes:
         init: ``(position, key, batch) -> state``; the batch is that of the first stored gradient.
         step: ``(key, state, batch, step_size) -> (state, info)``; pure, one transition.
+        restart: ``(key, old, new) -> state``: where a chain goes on whose step from old to new is undone.
     """
 
     init: Callable[[Position, PRNGKey, Batch], State]
     step: Callable[[PRNGKey, State, Batch, jax.Array], tuple[State, Any]]
+    restart: Callable[[PRNGKey, State, State], State] = lambda key, old, new: old
 
 
 class Info(NamedTuple):

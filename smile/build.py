@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from smile import targets
 from smile.base import SamplingAlgorithm, Target
 from smile.config import (
+    AdaptationConfig,
+    AdaSGHMCConfig,
+    BNNConfig,
+    ConfigError,
+    DataConfig,
+    EnergyVarianceConfig,
     MCLMCConfig,
+    ModelConfig,
     PSMILEConfig,
     RunConfig,
+    ScheduleConfig,
     SGHMCConfig,
     SGLDConfig,
     SMILEConfig,
     TargetConfig,
+    WarmStartConfig,
 )
-from smile.kernels import gradient_noise, sghmc, sgld, smile
+from smile.data import Dataset, load, split_and_standardise
+from smile.dotted import one_line
+from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, smile
+from smile.models import FCN, Model, from_flax
+from smile.models import custom as custom_model
 from smile.noise import add_noise
-from smile.tuners.mclmc import find_L_and_step_size
+from smile.targets import NetworkPosterior, Prior, bnn, likelihood
+from smile.tuners import Tuner, constant, cosine, cyclical, energy_variance, linear
+from smile.tuners.mclmc import Adapted, find_L_and_step_size
 
-__all__ = ["Chains", "exact_target", "make_chains", "make_target"]
+__all__ = [
+    "Chains",
+    "Network",
+    "adapt",
+    "exact_target",
+    "load_dataset",
+    "make_chains",
+    "make_kernel",
+    "make_network",
+    "make_optimiser",
+    "make_target",
+    "make_tuner",
+]
+
+
+# From the log density of a batch to a kernel.
+Kernel = Callable[[Callable[[Any, Any], jax.Array]], SamplingAlgorithm]
 
 
 class Chains(NamedTuple):
@@ -37,13 +69,14 @@ class Chains(NamedTuple):
         replication: (chains,) int.
     """
 
-    kernel: Callable[[Callable[[Any, Any], jax.Array]], SamplingAlgorithm]
+    kernel: Kernel
     step_size: np.ndarray
     replication: np.ndarray
 
 
 def make_target(config: RunConfig) -> Target:
     """The posterior as the sampler sees it: with its noise, or of the full batch."""
+    assert isinstance(config.target, TargetConfig)
     target = exact_target(config.target)
     if isinstance(config.sampler, MCLMCConfig):
         return full_batch(target)
@@ -92,33 +125,183 @@ def full_batch(target: Target) -> Target:
 
 
 def make_chains(config: RunConfig, target: Target, key: jax.Array) -> Chains:
-    """Kernel and step sizes of all chains; ``sampler=mclmc`` adapts them here, one chain per replication."""
-    steps, replications = len(config.step_size), config.replications
-    step_size = np.repeat(config.step_size, replications)
-    replication = np.tile(np.arange(replications), steps)
+    """Kernel and step sizes of all chains; ``tuner=mclmc`` adapts them here, one chain per replication."""
+    if isinstance(config.tuner, AdaptationConfig):
+        keys = jax.random.split(key, (config.replications, 2))
+        positions = jax.vmap(target.init)(keys[:, 0])
+        adapted = adapt(config.tuner, lambda position: target.logdensity(position, ()), positions, keys[:, 1])
+        kernel = partial(smile, momentum_decoherence_length=adapted.L)
+        return Chains(kernel, np.asarray(adapted.step_size, np.float64), np.arange(config.replications))
+    step_size = np.repeat(config.step_size, config.replications)
+    replication = np.tile(np.arange(config.replications), len(config.step_size))
+    return Chains(make_kernel(config, 1), step_size, replication)
+
+
+def adapt(
+    tuner: AdaptationConfig, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array
+) -> Adapted:
+    """L, step size and position of every chain after the adaptation of ``tuner=mclmc``; leaves (chains, ...)."""
+    return jax.jit(
+        jax.vmap(
+            partial(
+                find_L_and_step_size,
+                logdensity_fn,
+                num_steps=tuner.num_steps,
+                desired_energy_variance=tuner.desired_energy_variance,
+            )
+        )
+    )(positions, keys)
+
+
+def make_kernel(config: RunConfig, unit: int) -> Kernel:
+    """From a log density to the kernel that the config names.
+
+    Args:
+        config: of the run; ``sampler=mclmc`` has no kernel before its adaptation.
+        unit: how many steps one unit of ``freeze_after`` has.
+    """
+    is_reference = isinstance(config.tuner, EnergyVarianceConfig) and config.tuner.reference
     match config.sampler:
         case SMILEConfig(L=length):
-            kernel = partial(smile, momentum_decoherence_length=length)
+            return partial(smile, momentum_decoherence_length=length, reference=is_reference)
         case PSMILEConfig(L=length, ema_rate=rate, freeze_after=freeze_after, reference=reference):
-            preconditioner = gradient_noise(rate, freeze_after, reference)
-            kernel = partial(smile, momentum_decoherence_length=length, preconditioner=preconditioner)
+            preconditioner = gradient_noise(rate, freeze_after and freeze_after * unit, reference)
+            return partial(
+                smile,
+                momentum_decoherence_length=length,
+                preconditioner=preconditioner,
+                reference=is_reference,
+            )
         case SGLDConfig(temperature=temperature):
-            kernel = partial(sgld, temperature=temperature)
+            return partial(sgld, temperature=temperature)
         case SGHMCConfig(friction=friction):
-            kernel = partial(sghmc, friction=friction)
-        case MCLMCConfig(num_tuning_steps=num_steps, desired_energy_variance=variance):
+            return partial(sghmc, friction=friction)
+        case AdaSGHMCConfig(momentum_decay=decay, freeze_after=freeze_after, reference=reference):
+            return partial(
+                adasghmc,
+                momentum_decay=decay,
+                freeze_after=freeze_after * unit or None,
+                reference=reference,
+            )
+    raise ValueError(f"no kernel for sampler={config.sampler.name}")
 
-            def adapt(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-                key_start, key_tune = jax.random.split(key)
-                return find_L_and_step_size(
-                    lambda position: target.logdensity(position, ()),
-                    target.init(key_start),
-                    key_tune,
-                    num_steps=num_steps,
-                    desired_energy_variance=variance,
-                )
 
-            lengths, adapted = jax.jit(jax.vmap(adapt))(jax.random.split(key, replications))
-            kernel = partial(smile, momentum_decoherence_length=jnp.asarray(lengths))
-            step_size, replication = np.asarray(adapted, np.float64), np.arange(replications)
-    return Chains(kernel, step_size, replication)
+def make_tuner(config: RunConfig, num_steps: int, unit: int) -> Tuner:
+    """The step-size control that the config names.
+
+    Args:
+        config: of the run.
+        num_steps: of a chain, over which schedules run.
+        unit: how many steps one unit of ``freeze_after`` has.
+    """
+    match config.tuner:
+        case EnergyVarianceConfig() as options:
+            return energy_variance(
+                reset_quantile=options.reset_quantile,
+                adaptation_probability=options.adaptation_probability,
+                adaptation_strength=options.adaptation_strength,
+                smoothing=options.smoothing,
+                freeze_after=options.freeze_after and options.freeze_after * unit,
+                reference=options.reference,
+            )
+        case ScheduleConfig(name="linear", end_fraction=end):
+            return linear(num_steps, end)
+        case ScheduleConfig(name="cosine", end_fraction=end):
+            return cosine(num_steps, end)
+        case ScheduleConfig(end_fraction=end, num_cycles=cycles, exploration=exploration):
+            return cyclical(num_steps, cycles, exploration, end)
+    return constant()
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """A network, its data and its posterior; the log densities of all chains share them."""
+
+    dataset: Dataset
+    model: Model
+    posterior: NetworkPosterior
+
+
+@cache
+def load_dataset(options: DataConfig, seed: int) -> Dataset:
+    """Split and standardised.
+
+    Raises:
+        ConfigError: in one line, what is wrong with the data.
+    """
+    option = "data.path" if options.name == "csv" else "data.dir"
+    given = options.path if options.name == "csv" else options.dir
+    try:
+        table = load(
+            options.name,
+            directory=options.dir,
+            path=options.path,
+            target=options.target,
+            task=options.task,
+        )
+        return split_and_standardise(table, seed=seed, train=options.train, validation=options.validation)
+    except (OSError, ValueError) as error:
+        raise ConfigError(option, given, " ".join(str(error).split())) from None
+
+
+def make_network(config: RunConfig) -> Network:
+    """Data, model and posterior of ``target=bnn``.
+
+    Raises:
+        ConfigError: in one line, what does not fit together.
+    """
+    options = config.target
+    assert isinstance(options, BNNConfig) and config.data is not None and config.model is not None
+    dataset = load_dataset(config.data, config.seed)
+    rows = len(dataset.train.y)
+    if options.batch_size is not None and options.batch_size > rows:
+        raise ConfigError(
+            "target.batch_size",
+            options.batch_size,
+            f"a whole number <= {rows}, the rows to train on, or null",
+        )
+    is_classification = dataset.task == "classification"
+    valid = ("categorical",) if is_classification else ("homoscedastic", "heteroscedastic")
+    name = valid[0] if options.likelihood == "auto" else options.likelihood
+    if name not in valid:
+        raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
+    chosen = likelihood(name, dataset.num_classes)
+    model = make_model(config.model, chosen.num_outputs)
+    prior = Prior(options.prior, options.prior_scale)
+    try:
+        return Network(dataset, model, bnn(model, chosen, prior, jnp.asarray(dataset.train.x[:2]), rows))
+    except (TypeError, ValueError) as error:
+        raise ConfigError("model", config.model.factory or config.model.name, one_line(error)) from None
+
+
+def make_model(options: ModelConfig, num_outputs: int) -> Model:
+    """The network with its output layer.
+
+    Raises:
+        ConfigError: where a user's own cannot be made.
+    """
+    if options.name == "fcn":
+        activation = getattr(jax.nn, options.activation) if options.activation != "tanh" else jnp.tanh
+        return from_flax(FCN((*options.widths, num_outputs), activation))
+    try:
+        return custom_model(options.factory, num_outputs)
+    except ValueError as error:
+        raise ConfigError("model.factory", options.factory, f"a network; {error}") from None
+
+
+def make_optimiser(options: WarmStartConfig, batches_per_epoch: int) -> optax.GradientTransformation:
+    """AdamW with its schedule, counted in batches."""
+    warmup, total = options.warmup_epochs * batches_per_epoch, options.max_epochs * batches_per_epoch
+    peak, end, rest = options.learning_rate, options.end_fraction, max(1, total - warmup)
+    match options.schedule:
+        case "cosine":
+            schedule = optax.cosine_decay_schedule(peak, rest, end)
+        case "linear":
+            schedule = optax.linear_schedule(peak, peak * end, rest)
+        case _:
+            schedule = optax.constant_schedule(peak)
+    if warmup:
+        schedule = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
+    return optax.adamw(schedule, weight_decay=options.weight_decay)

@@ -21,8 +21,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 __all__ = [
+    "AdaSGHMCConfig",
+    "AdaptationConfig",
+    "AnyTunerConfig",
+    "BNNConfig",
     "ConfigError",
+    "DataConfig",
+    "EnergyVarianceConfig",
     "MCLMCConfig",
+    "ModelConfig",
     "NoiseConfig",
     "PSMILEConfig",
     "RunConfig",
@@ -30,11 +37,13 @@ __all__ = [
     "SGLDConfig",
     "SMILEConfig",
     "SamplerConfig",
+    "ScheduleConfig",
     "TargetConfig",
     "TrackerConfig",
     "TunerConfig",
     "UnknownOptionError",
     "WandbConfig",
+    "WarmStartConfig",
     "parse",
     "parse_step_size",
     "run_id",
@@ -153,6 +162,12 @@ def _dotted_path(value: Any) -> str:
     return value
 
 
+def _widths(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of whole numbers >= 1, such as [16,16,16]")
+    return tuple(_integer(1)(width) for width in value)
+
+
 _SEED = _integer(0, 2**32 - 1)
 _DECOHERENCE_LENGTH = _or({None: None, math.inf: None, "inf": None}, _number(0))
 
@@ -230,21 +245,124 @@ class SGHMCConfig:
 
 @dataclass(frozen=True)
 class MCLMCConfig:
-    """``sampler=mclmc``: the full-batch baseline, which adapts L and the step size itself."""
+    """``sampler=mclmc``: the full-batch baseline; its L and step size come from ``tuner=mclmc``."""
 
     name: Literal["mclmc"] = _option(_text)
-    num_tuning_steps: int = _option(_integer(1))
-    desired_energy_variance: float = _option(_number(0))
 
 
-SamplerConfig = SMILEConfig | PSMILEConfig | SGLDConfig | SGHMCConfig | MCLMCConfig
+@dataclass(frozen=True)
+class AdaSGHMCConfig:
+    """``sampler=adasghmc``; ``freeze_after`` 0 means that the preconditioner adapts for ever."""
+
+    name: Literal["adasghmc"] = _option(_text)
+    momentum_decay: float = _option(_number(0, 1))
+    freeze_after: int = _option(_integer(0))
+    reference: bool = _option(_boolean)
+
+
+SamplerConfig = SMILEConfig | PSMILEConfig | SGLDConfig | SGHMCConfig | AdaSGHMCConfig | MCLMCConfig
 
 
 @dataclass(frozen=True)
 class TunerConfig:
-    """``tuner=...``: step-size control."""
+    """``tuner=none``: the step size stays as given."""
 
     name: Literal["none"] = _option(_text)
+
+
+@dataclass(frozen=True)
+class EnergyVarianceConfig:
+    """``tuner=energy_variance``: the paper's, see ``smile.tuners.energy_variance``."""
+
+    name: Literal["energy_variance"] = _option(_text)
+    reset_quantile: float = _option(_number(0, 1.0000001))
+    adaptation_probability: float = _option(_number(-1e-9, 1))
+    adaptation_strength: float = _option(_number(-1e-9, 1))
+    smoothing: float = _option(_number(0, 1))
+    freeze_after: int | None = _option(_or({None: None}, _integer(1)))
+    reference: bool = _option(_boolean)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """``tuner=linear|cosine|cyclical``: the step size as a function of the step; cycles are cyclical's."""
+
+    name: Literal["linear", "cosine", "cyclical"] = _option(_text)
+    end_fraction: float = _option(_number(-1e-9, 1.0000001))
+    num_cycles: int = _option(_integer(1), default=1)
+    exploration: float = _option(_number(-1e-9, 1), default=0.0)
+
+
+@dataclass(frozen=True)
+class AdaptationConfig:
+    """``tuner=mclmc``: BlackJAX's adaptation of L and step size, before sampling."""
+
+    name: Literal["mclmc"] = _option(_text)
+    num_steps: int = _option(_integer(1))
+    desired_energy_variance: float = _option(_number(0))
+
+
+AnyTunerConfig = TunerConfig | EnergyVarianceConfig | ScheduleConfig | AdaptationConfig
+
+
+@dataclass(frozen=True)
+class BNNConfig:
+    """``target=bnn``: the posterior of a network's weights; ``batch_size`` None means the full batch."""
+
+    name: Literal["bnn"] = _option(_text)
+    likelihood: Literal["auto", "homoscedastic", "heteroscedastic", "categorical"] = _option(
+        _choice("auto", "homoscedastic", "heteroscedastic", "categorical")
+    )
+    prior: Literal["normal", "laplace", "he", "glorot"] = _option(
+        _choice("normal", "laplace", "he", "glorot")
+    )
+    prior_scale: float = _option(_number(0))
+    batch_size: int | None = _option(_or({None: None}, _integer(1)))
+    count: Literal["steps", "epochs"] = _option(_choice("steps", "epochs"))
+    draws: Literal["none", "stream"] = _option(_choice("none", "stream"))
+    checkpoint_minutes: float = _option(_number(-1e-9))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """``data=...``: what a network learns; ``path``, ``target`` and ``task`` are those of ``data=csv``."""
+
+    name: Literal["airfoil", "energy", "bikesharing", "diabetes", "digits", "csv"] = _option(_text)
+    train: float = _option(_number(0, 1))
+    validation: float = _option(_number(0, 1))
+    dir: str | None = _option(_or({None: None}, _text), default=None)
+    path: str | None = _option(_text, default=None)
+    target: str | None = _option(_text, default=None)
+    task: Literal["auto", "regression", "classification"] = _option(
+        _choice("auto", "regression", "classification"), default="auto"
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``model=...``: the network; ``widths`` are those of fcn's hidden layers."""
+
+    name: Literal["fcn", "custom"] = _option(_text)
+    widths: tuple[int, ...] = _option(_widths, default=())
+    activation: Literal["relu", "tanh", "gelu", "silu"] = _option(
+        _choice("relu", "tanh", "gelu", "silu"), default="relu"
+    )
+    factory: str = _option(_dotted_path, default="")
+
+
+@dataclass(frozen=True)
+class WarmStartConfig:
+    """``warm_start=adamw``: how the deep ensemble is trained in which chains start."""
+
+    name: Literal["adamw"] = _option(_text)
+    learning_rate: float = _option(_number(0))
+    weight_decay: float = _option(_number(-1e-9))
+    schedule: Literal["constant", "cosine", "linear"] = _option(_choice("constant", "cosine", "linear"))
+    end_fraction: float = _option(_number(-1e-9, 1.0000001))
+    warmup_epochs: int = _option(_integer(0))
+    batch_size: int = _option(_integer(1))
+    max_epochs: int = _option(_integer(0))
+    patience: int = _option(_integer(1))
 
 
 @dataclass(frozen=True)
@@ -268,10 +386,13 @@ class TrackerConfig:
 class RunConfig:
     """Everything one run needs. ``run_id`` hashes the part that determines its numbers."""
 
-    target: TargetConfig
+    data: DataConfig | None  # None where the target is analytic
+    model: ModelConfig | None
+    warm_start: WarmStartConfig | None
+    target: TargetConfig | BNNConfig
     noise: NoiseConfig
     sampler: SamplerConfig
-    tuner: TunerConfig
+    tuner: AnyTunerConfig
     tracker: TrackerConfig
     step_size: tuple[float, ...]  # empty where the sampler adapts its own (mclmc)
     replications: int = _option(_integer(1))
@@ -287,6 +408,13 @@ class RunConfig:
     devices: Literal["auto"] | int = _option(_or({"auto": "auto"}, _integer(1)))
     results_dir: str = _option(_text)
 
+    @property
+    def label(self) -> str:
+        """What people call the run: its choices, and the variant."""
+        problem = (self.target.name, self.data.name if self.data else self.noise.name)
+        method = (self.sampler.name, "" if self.tuner.name in ("none", "mclmc") else self.tuner.name)
+        return " ".join(filter(None, (*problem, *method, self.variant)))
+
 
 _NOISE_OPTIONS = (
     "name",
@@ -299,9 +427,27 @@ _NOISE_OPTIONS = (
     "batch_size",
 )
 
+_DATA_OPTIONS = ("name", "train", "validation", "dir")
+
 # Which options each choice of a group has, and the class that holds them.
-_CHOICES: dict[str, dict[str, tuple[type, tuple[str, ...] | None]]] = {
+_CHOICES: dict[str, dict[str, tuple[type | None, tuple[str, ...] | None]]] = {
+    "data": {
+        "none": (None, ("name",)),
+        "airfoil": (DataConfig, _DATA_OPTIONS),
+        "energy": (DataConfig, _DATA_OPTIONS),
+        "bikesharing": (DataConfig, _DATA_OPTIONS),
+        "diabetes": (DataConfig, ("name", "train", "validation")),
+        "digits": (DataConfig, ("name", "train", "validation")),
+        "csv": (DataConfig, ("name", "train", "validation", "path", "target", "task")),
+    },
+    "model": {
+        "none": (None, ("name",)),
+        "fcn": (ModelConfig, ("name", "widths", "activation")),
+        "custom": (ModelConfig, ("name", "factory")),
+    },
+    "warm_start": {"none": (None, ("name",)), "adamw": (WarmStartConfig, None)},
     "target": {
+        "bnn": (BNNConfig, None),
         "icg": (TargetConfig, ("name", "dim", "condition_number", "rotation", "moments")),
         "rosenbrock": (TargetConfig, ("name", "dim", "moments")),
         "funnel": (TargetConfig, ("name", "dim", "moments")),
@@ -319,16 +465,25 @@ _CHOICES: dict[str, dict[str, tuple[type, tuple[str, ...] | None]]] = {
         "psmile": (PSMILEConfig, None),
         "sgld": (SGLDConfig, None),
         "sghmc": (SGHMCConfig, None),
+        "adasghmc": (AdaSGHMCConfig, None),
         "mclmc": (MCLMCConfig, None),
     },
-    "tuner": {"none": (TunerConfig, None)},
+    "tuner": {
+        "none": (TunerConfig, None),
+        "energy_variance": (EnergyVarianceConfig, None),
+        "linear": (ScheduleConfig, ("name", "end_fraction")),
+        "cosine": (ScheduleConfig, ("name", "end_fraction")),
+        "cyclical": (ScheduleConfig, None),
+        "mclmc": (AdaptationConfig, None),
+    },
 }
 
 # Nodes that only feed other options: the grid gives step_size, compat gives defaults of its groups.
-_HELPER_NODES = ("grid", "compat")
+_HELPER_NODES = ("grid", "compat", "protocol")
 
 # What a run's numbers do not depend on.
 _NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "devices", "results_dir")
+_NESTED_NOT_IN_RUN_ID = {"data": ("dir",), "target": ("draws", "checkpoint_minutes")}
 
 
 # ---- parsing -------------------------------------------------------------------------------------
@@ -391,15 +546,17 @@ def parse_step_size(value: Any) -> tuple[float, ...]:
 def run_id(config: RunConfig) -> str:
     """Twelve hexadecimal digits, equal exactly where everything that determines a run's numbers is equal."""
     identity = {key: value for key, value in to_dict(config).items() if key not in _NOT_IN_RUN_ID}
+    for group, options in _NESTED_NOT_IN_RUN_ID.items():
+        identity[group] = {k: v for k, v in identity.get(group, {}).items() if k not in options}
+    identity = {key: value for key, value in identity.items() if value != {}}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """The resolved config as plain nested dictionaries, lists and scalars."""
-    plain = dataclasses.asdict(config)
-    plain["step_size"] = list(config.step_size)
-    return plain
+    plain = {key: value for key, value in dataclasses.asdict(config).items() if value is not None}
+    return plain | {"step_size": list(config.step_size)}
 
 
 def _resolve(cfg: DictConfig, key: str) -> Any:
@@ -421,13 +578,12 @@ def _build_choice(group: str, values: Any) -> Any:
     if name not in choices:
         raise ConfigError(group, name if isinstance(values, dict) else values, choices)
     cls, options = choices[name]
-    fields = {
-        field.name: field for field in dataclasses.fields(cls) if options is None or field.name in options
-    }
+    known = dataclasses.fields(cls) if cls else ()
+    fields = {field.name: field for field in known if options is None or field.name in options}
     for key in values:
-        if key not in fields:
+        if key not in fields and key != "name":
             raise UnknownOptionError(f"{group}.{key}", [f for f in fields if f != "name"], f"{group}={name}")
-    return cls(**_convert(fields, values, f"{group}."))
+    return cls(**_convert(fields, values, f"{group}.")) if cls else None
 
 
 def _build_tracker(values: Any) -> TrackerConfig:
@@ -458,10 +614,10 @@ def _convert(
 
 def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple[float, ...]:
     """The explicit ``step_size``, or the grid where it is null."""
-    if isinstance(groups["sampler"], MCLMCConfig):
+    if isinstance(groups["tuner"], AdaptationConfig):
         if given is not None:
             raise ConfigError(
-                "step_size", given, "null with sampler=mclmc, because it adapts one step size itself"
+                "step_size", given, "null with tuner=mclmc, because it adapts one step size itself"
             )
         return ()
     if given is not None:
@@ -489,8 +645,11 @@ def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple
 
 
 def _check_together(config: RunConfig) -> None:
-    _check_target(config.target)
-    _check_noise(config)
+    _check_network(config)
+    if isinstance(config.target, TargetConfig):
+        _check_target(config.target)
+        _check_noise(config, config.target)
+    _check_tuner(config)
     if config.burn_in >= config.num_steps:
         raise ConfigError("burn_in", config.burn_in, f"a whole number below num_steps={config.num_steps}")
     if config.num_steps % config.thinning:
@@ -498,6 +657,50 @@ def _check_together(config: RunConfig) -> None:
     if isinstance(config.sampler, MCLMCConfig) and config.noise.name != "none":
         raise ConfigError(
             "noise", config.noise.name, "none with sampler=mclmc, because it is the full-batch baseline"
+        )
+
+
+def _check_network(config: RunConfig) -> None:
+    is_network = isinstance(config.target, BNNConfig)
+    for group in ("data", "model", "warm_start"):
+        choice = getattr(config, group)
+        if is_network and choice is None:
+            names = ", ".join(name for name in _CHOICES[group] if name != "none")
+            raise ConfigError(group, "none", f"{names} with target=bnn")
+        if not is_network and choice is not None:
+            raise ConfigError(group, choice.name, f"none with target={config.target.name}")
+    if not isinstance(config.target, BNNConfig):
+        return
+    if config.noise.name != "none":
+        raise ConfigError(
+            "noise", config.noise.name, "none with target=bnn, whose batches are the noise of its gradients"
+        )
+    assert config.data is not None
+    if config.data.train + config.data.validation >= 1:
+        raise ConfigError(
+            "data.validation", config.data.validation, f"a number < 1 - data.train={1 - config.data.train:g}"
+        )
+    if isinstance(config.sampler, MCLMCConfig) and config.target.batch_size is not None:
+        raise ConfigError(
+            "target.batch_size",
+            config.target.batch_size,
+            "null with sampler=mclmc, because it is the full-batch baseline",
+        )
+    if config.burn_in % config.thinning:
+        raise ConfigError("burn_in", config.burn_in, f"a multiple of thinning={config.thinning}")
+
+
+def _check_tuner(config: RunConfig) -> None:
+    tuner, sampler = config.tuner, config.sampler
+    if isinstance(tuner, AdaptationConfig) != isinstance(sampler, MCLMCConfig):
+        if isinstance(sampler, MCLMCConfig):
+            raise ConfigError(
+                "tuner", tuner.name, "mclmc with sampler=mclmc, whose L and step size it adapts"
+            )
+        raise ConfigError("tuner", "mclmc", f"any other with sampler={sampler.name}; it adapts sampler=mclmc")
+    if isinstance(tuner, EnergyVarianceConfig) and not isinstance(sampler, SMILEConfig | PSMILEConfig):
+        raise ConfigError(
+            "tuner", tuner.name, f"any other with sampler={sampler.name}, which conserves no energy to watch"
         )
 
 
@@ -523,8 +726,8 @@ def _check_target(target: TargetConfig) -> None:
         )
 
 
-def _check_noise(config: RunConfig) -> None:
-    noise, target = config.noise, config.target
+def _check_noise(config: RunConfig, target: TargetConfig) -> None:
+    noise = config.noise
     if target.name == "custom" and noise.name not in ("none", "isotropic"):
         raise ConfigError(
             "noise", noise.name, "none, isotropic with target=custom, as the others need known scales"

@@ -21,6 +21,7 @@ from smile.preflight import compose_jobs, parse_arguments, quote_functions
 from smile.tracking import console, is_finished, read_metrics_file, write_text_atomic
 from smile.tracking.console import FAILURE_FILE
 from smile.tracking.parquet import METRICS_FILE
+from smile.tracking.statistics import best_step_size, criterion, summarise
 
 __all__ = ["main", "run_dir"]
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shows_help = flags.help or flags.hydra_help or flags.shell_completion or flags.info
         jobs = [] if shows_help else compose_jobs(flags)
         if flags.cfg is None:
-            _check_custom_targets(jobs)
+            _check_early(jobs)
     except ConfigError as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
@@ -76,14 +77,13 @@ def _run_job(cfg: DictConfig, num_jobs: int) -> float:
     """One job of a sweep.
 
     Returns:
-        The lowest mean bias over the step sizes, for sweepers that optimise; NaN where the run failed or knows none.
+        What sweepers that optimise minimise; NaN where the run failed or knows none.
     """
     config = parse(cfg)
     directory = run_dir(config)
     if _is_done(config):
-        return _best_bias(read_metrics_file(directory / METRICS_FILE))
-    names = (config.target.name, config.noise.name, config.sampler.name, config.variant)
-    label = _counter(num_jobs) + " ".join(filter(None, names))
+        return _objective(read_metrics_file(directory / METRICS_FILE))
+    label = _counter(num_jobs) + config.label
     directory.mkdir(parents=True, exist_ok=True)
     for leftover in (FAILURE_FILE, ".*.tmp"):  # of a run that failed or was killed
         for file in directory.glob(leftover):
@@ -92,7 +92,7 @@ def _run_job(cfg: DictConfig, num_jobs: int) -> float:
         _prepare_jax(config)
         from smile.execute import execute  # here, because it imports jax
 
-        return _best_bias(execute(config, directory, label=label))
+        return _objective(execute(config, directory, label=label))
     except Exception as error:
         write_text_atomic(directory / FAILURE_FILE, f"{_reason(error)}\n\n{traceback.format_exc()}")
         return math.nan
@@ -135,23 +135,35 @@ def _shares_machine() -> bool:
     return "joblib" in launcher._target_ and launcher.n_jobs != 1
 
 
-def _check_custom_targets(jobs: Sequence[RunConfig]) -> None:
-    """Builds each user's target once, so that a wrong path or log density stops the command at its start."""
-    for config in {job.target.factory: job for job in jobs if job.target.factory}.values():
+def _check_early(jobs: Sequence[RunConfig]) -> None:
+    """Builds users' targets and every network with its data once, so that what is wrong with them stops the command."""
+    for config in {getattr(job.target, "factory", ""): job for job in jobs}.values():
+        if factory := getattr(config.target, "factory", ""):
+            _prepare_jax(config)
+            from smile.targets import custom
+
+            try:
+                custom(factory)
+            except ValueError as error:
+                raise ConfigError(
+                    "target.factory", factory, f"a function that returns a Target; {error}"
+                ) from None
+    networks = {(job.data, job.model, job.target): job for job in jobs if job.model and not _is_done(job)}
+    for config in networks.values():
         _prepare_jax(config)
-        from smile.targets import custom
+        from smile.build import make_network
 
-        try:
-            custom(config.target.factory)
-        except ValueError as error:
-            raise ConfigError(
-                "target.factory", config.target.factory, f"a function that returns a Target; {error}"
-            ) from None
+        make_network(config)
 
 
-def _best_bias(metrics: Any) -> float:
-    bias = metrics[metrics["metric"] == "bias"]
-    return float(bias.groupby("step_size")["value"].mean().min()) if len(bias) else math.nan
+def _objective(metrics: Any) -> float:
+    """What a sweeper minimises: the lowest mean bias over the step sizes, or minus the highest validation LPPD."""
+    summary = summarise(metrics)
+    rule = criterion(summary.index.get_level_values("metric"))
+    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
+    if rule is None or best is None:
+        return math.nan
+    return (-1 if rule.highest else 1) * float(summary.loc[(rule.chosen_by, best), "mean"])
 
 
 def _report(jobs: Sequence[RunConfig]) -> int:
@@ -163,8 +175,7 @@ def _report(jobs: Sequence[RunConfig]) -> int:
     for config in failed:
         path = run_dir(config) / FAILURE_FILE
         reason = path.read_text().splitlines()[0] if path.exists() else "did not finish"
-        names = f"{config.target.name:<12}{config.noise.name:<18}{config.sampler.name:<8}"
-        print(f"  {names} {reason}  ({path})", file=sys.stderr)
+        print(f"  {config.label:<40} {reason}  ({path})", file=sys.stderr)
     if len(jobs) == 1 and not failed:
         console.summary_table(read_metrics_file(run_dir(jobs[0]) / METRICS_FILE))
     for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in jobs):

@@ -24,18 +24,25 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-REQUIRED = {"custom": ["target.factory=package.module.function"], "mclmc": ["noise=none"]}
-CHOICES = [
-    (group, choice)
-    for group in ("target", "noise", "sampler", "tuner", "grid", "scale", "tracker")
-    for choice in choices(group)
-]
+NETWORK = ("data", "model", "warm_start")
+GROUPS = (*NETWORK, "target", "noise", "sampler", "tuner", "grid", "scale", "tracker")
+REQUIRED = {
+    ("target", "custom"): ["target.factory=package.module.function"],
+    ("model", "custom"): ["model.factory=package.module.function"],
+    ("data", "csv"): ["data.path=a.csv", "data.target=y"],
+    ("sampler", "mclmc"): ["noise=none"],
+    ("tuner", "mclmc"): ["sampler=mclmc", "noise=none"],
+}
+CHOICES = [(group, choice) for group in GROUPS for choice in choices(group)]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes(group: str, choice: str) -> None:
-    config = compose([f"{group}={choice}", *REQUIRED.get(choice, [])])
-    if group in ("target", "noise", "sampler", "tuner"):
+    network = ["target=bnn"] if group in NETWORK and choice != "none" else []
+    config = compose([f"{group}={choice}", *network, *REQUIRED.get((group, choice), [])])
+    if choice == "none" and group in NETWORK:
+        assert getattr(config, group) is None
+    elif group in (*NETWORK, "target", "noise", "sampler", "tuner"):
         assert getattr(config, group).name == choice
 
 
@@ -48,8 +55,8 @@ def test_every_preset_parses_and_only_presets_name_their_experiment() -> None:
     for preset in choices("experiment"):
         configs = jobs(
             f"+experiment={preset}",
-            "target=icg",
-            "noise=correlated" if "baseline" not in preset else "noise=none",
+            *([] if preset.startswith("uci") else ["target=icg"]),
+            *([] if preset.startswith("uci") or "baseline" in preset else ["noise=correlated"]),
         )
         assert configs and all(preset.startswith(config.experiment) for config in configs)
 
@@ -133,6 +140,7 @@ def test_run_id_is_the_same_in_every_release() -> None:
 def test_shuffled_keys_parse_to_the_same_run() -> None:
     values = OmegaConf.create(
         {"target": {"name": "funnel", "moments": "exact", "dim": 4}, "noise": {"name": "none"}}
+        | {group: {"name": "none"} for group in NETWORK}
     )
     rest = {
         "sampler": {"name": "sgld", "temperature": 1}, "tuner": {"name": "none"}, "step_size": 1e-3, "replications": 1,

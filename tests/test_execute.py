@@ -11,7 +11,8 @@ import pytest
 
 from smile import random
 from smile.build import make_chains, make_target
-from smile.execute import execute, measure
+from smile.execute import execute
+from smile.execute.analytic import measure
 from smile.preflight import compose
 from smile.sampling import sample, trailing_chains
 from smile.targets.icg import rotation_matrix

@@ -53,6 +53,7 @@ def smile(
     *,
     momentum_decoherence_length: float | jax.Array | None = None,
     preconditioner: Preconditioner | None = None,
+    reference: bool = False,
 ) -> SamplingAlgorithm:
     """SMILE; with ``preconditioner=gradient_noise()`` pSMILE.
 
@@ -61,6 +62,9 @@ def smile(
         momentum_decoherence_length: length L over which the velocity forgets its direction, in units of the position, a
             number or one per chain; None: no refreshment, the batches are the only noise.
         preconditioner: see ``smile.kernels.preconditioner``.
+        reference: start and restart as the public code does, with zero velocity (the first kick makes it a unit one),
+            zero gradient and log density at the start, and those of the rejected point after a restart
+            (docs/deviations.md, K6, K12, K13).
 
     Returns:
         A sampling algorithm with two gradient evaluations per step.
@@ -71,6 +75,8 @@ def smile(
     def init(position: Any, key: jax.Array, batch: Any) -> SMILEState:
         logdensity, gradient = value_and_grad(position, batch)
         velocity = microcanonical.random_unit_vector(key, position, jnp.ndim(logdensity))
+        if reference:
+            velocity, gradient, logdensity = jax.tree.map(jnp.zeros_like, (velocity, gradient, logdensity))
         return SMILEState(position, velocity, gradient, logdensity, pre.init(position, jnp.ndim(logdensity)))
 
     def step(key: jax.Array, state: SMILEState, batch: Any, step_size: jax.Array) -> tuple[SMILEState, Info]:
@@ -99,11 +105,21 @@ def smile(
         logdensity, gradient = value_and_grad(position, batch)
         velocity, kinetic_3 = microcanonical.kick(velocity, scaled(gradient), outer * step_size, dimension)
 
-        energy_error = kinetic_1 + kinetic_2 + kinetic_3 + state.logdensity - logdensity
+        energy_error = kinetic_1 + kinetic_2 + kinetic_3
+        if reference:  # zero means unknown
+            energy_error += jnp.where(state.logdensity == 0, 0.0, state.logdensity - logdensity)
+        else:
+            energy_error += state.logdensity - logdensity
         stored = gradient if pre.rescales_stored_gradient else scaled(gradient)
         new_state = SMILEState(
             position, velocity, stored, logdensity, pre.update(state.preconditioner, gradient)
         )
         return new_state, Info(energy_error, ~jnp.isfinite(energy_error), jnp.int32(2))
 
-    return SamplingAlgorithm(init, step)
+    def restart(key: jax.Array, old: SMILEState, new: SMILEState) -> SMILEState:
+        if reference:
+            return new._replace(position=old.position, velocity=jax.tree.map(jnp.zeros_like, old.velocity))
+        velocity = microcanonical.random_unit_vector(key, old.position, jnp.ndim(old.logdensity))
+        return old._replace(velocity=velocity)
+
+    return SamplingAlgorithm(init, step, restart)

@@ -1,6 +1,7 @@
 """Numbers from samples."""
 
 from smile.metrics.bias import second_moment_bias as second_moment_bias
+from smile.metrics.diagnostics import rhat_and_ess as rhat_and_ess
 from smile.metrics.ess import effective_sample_size as effective_sample_size
 from smile.metrics.wasserstein import reference as reference
 from smile.metrics.wasserstein import wasserstein_bias as wasserstein_bias

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import math
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from smile.base import Moments, Target
+from smile.dotted import import_callable, one_line
 
 __all__ = ["custom", "from_logdensity"]
 
@@ -62,11 +59,11 @@ def custom(factory: str) -> Target:
     Raises:
         ValueError: in one line, what is wrong with the path, the call, the log density or its gradient.
     """
-    function = _imported(factory)
+    function = import_callable(factory)
     try:
         target = function()
     except Exception as error:
-        raise ValueError(f"{factory}() raised {_one_line(error)}") from error
+        raise ValueError(f"{factory}() raised {one_line(error)}") from error
     if not isinstance(target, Target):
         raise ValueError(
             f"{factory}() returned {type(target).__name__}, not a Target (see smile.targets.from_logdensity)"
@@ -76,7 +73,7 @@ def custom(factory: str) -> Target:
         position, batch = target.init(key), target.draw_batch(key, ())
         value = jax.jit(target.logdensity)(position, batch)
     except Exception as error:
-        raise ValueError(f"log density of {factory} raised {_one_line(error)}") from error
+        raise ValueError(f"log density of {factory} raised {one_line(error)}") from error
     if jnp.shape(value) != ():
         raise ValueError(f"log density of {factory} has shape {jnp.shape(value)}, not that of a scalar, ()")
     if not jnp.isfinite(value):
@@ -84,31 +81,7 @@ def custom(factory: str) -> Target:
     try:
         gradient = jax.jit(jax.grad(target.logdensity))(position, batch)
     except Exception as error:
-        raise ValueError(f"gradient of the log density of {factory} raised {_one_line(error)}") from error
+        raise ValueError(f"gradient of the log density of {factory} raised {one_line(error)}") from error
     if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)):
         raise ValueError(f"gradient of the log density of {factory} at its start is not finite")
     return target
-
-
-def _imported(factory: str) -> Callable[[], Any]:
-    module_name, _, function_name = factory.rpartition(".")
-    if not module_name:
-        raise ValueError(f"{factory!r} is no dotted path such as my_package.my_module.my_target")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(f"cannot import {module_name!r}: {_one_line(error)}") from error
-    if not hasattr(module, function_name):
-        near = difflib.get_close_matches(function_name, dir(module), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{module_name!r} has no function {function_name!r}{hint}")
-    if not callable(function := getattr(module, function_name)):
-        raise ValueError(f"{factory} is a {type(function).__name__}, not a function that returns a Target")
-    return function
-
-
-def _one_line(error: Exception) -> str:
-    message = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return f"{type(error).__name__}: {message}"

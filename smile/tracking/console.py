@@ -10,9 +10,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 from rich import box
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from smile.tracking.parquet import METRICS_FILE, is_finished, read_metrics_file, write_text_atomic
-from smile.tracking.statistics import best_step_size, summarise
+from smile.tracking.statistics import best_step_size, criterion, summarise
 
 __all__ = ["FAILURE_FILE", "outcome", "progress", "summary_table", "watch"]
 
@@ -31,12 +32,31 @@ PROGRESS_FILE = "progress.json"
 
 _logger = logging.getLogger(__name__)
 
-Advance = Callable[[int], None]
 
+class Advance(Protocol):
+    """Reports ``num_steps`` more per chain; with a ``note`` they took no time, such as those of a checkpoint."""
+
+    def __call__(self, num_steps: int, note: str = "") -> None: ...
+
+
+_LOG_WIDTH = 140
 _LINE_INTERVAL_SECONDS = 10.0
 _DISPLAY_INTERVAL_SECONDS = 0.25
 
-_COLUMNS = {"bias": "bias", "wasserstein": "Wasserstein", "ess_per_gradient": "ESS / gradient"}
+_COLUMNS = {
+    "bias": "bias",
+    "wasserstein": "Wasserstein",
+    "ess_per_gradient": "ESS / gradient",
+    "lppd": "LPPD",
+    "lppd_gain": "gain over DE",
+    "rmse": "RMSE",
+    "accuracy": "accuracy",
+    "validation_lppd": "val. LPPD",
+    "rhat_median": "R-hat",
+    "final_step_size": "final step",
+    "num_resets": "resets",
+    "num_divergent": "divergent",
+}
 
 
 @contextmanager
@@ -50,30 +70,31 @@ def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterat
         chains: how many chains advance together.
 
     Yields:
-        ``advance(num_steps)``, to be called after every chunk of steps per chain.
+        ``advance(num_steps, note)``, to be called after every chunk of steps per chain.
     """
     start = shown = time.monotonic()
-    reported, done = -_DISPLAY_INTERVAL_SECONDS, 0
+    reported, done, timed_from = -_DISPLAY_INTERVAL_SECONDS, 0, 0
     file, writes_lines = run_dir / PROGRESS_FILE, not Console(stderr=True).is_terminal
 
-    def advance(num_steps: int) -> None:
-        nonlocal shown, reported, done
+    def advance(num_steps: int, note: str = "") -> None:
+        nonlocal start, shown, reported, done, timed_from
         done += num_steps
         now = time.monotonic()
-        rate = _format_rate(done * chains / max(now - start, 1e-9)) if done else "compiling"
+        if note:
+            start, timed_from = now, done
+        seconds, timed = now - start, done - timed_from
+        rate = note or (_format_rate(timed * chains / max(seconds, 1e-9)) if timed else "compiling")
         if now - reported >= _DISPLAY_INTERVAL_SECONDS:
             reported = now
             write_text_atomic(
                 file, json.dumps({"label": label, "done": done, "total": total_steps, "rate": rate})
             )
-        if writes_lines and done and (done >= total_steps or now - shown >= _LINE_INTERVAL_SECONDS):
+        if writes_lines and (done or note) and (done >= total_steps or now - shown >= _LINE_INTERVAL_SECONDS):
             shown = now
-            elapsed = now - start
             left = (
-                f"ETA {elapsed * (total_steps / done - 1):.0f} s"
-                if done < total_steps
-                else f"{elapsed:.0f} s"
+                f"ETA {seconds * (total_steps - done) / timed:.0f} s" if timed and done < total_steps else ""
             )
+            left = f"{seconds:.0f} s" if done >= total_steps else left
             _logger.info("%s  %3.0f%%  %s  %s", label, 100 * done / total_steps, rate, left)
 
     advance(0)
@@ -145,7 +166,7 @@ def _follow(display: Progress, run_dirs: Sequence[Path], stop: threading.Event) 
 
 
 def outcome(run_dir: Path) -> str:
-    """One line about a run that ended: its lowest mean bias and where, and the time it took, or why it failed."""
+    """One line about a run that ended: the best it reached and where, and the time it took, or why it failed."""
     if (failure := run_dir / FAILURE_FILE).exists():
         return f"failed: {failure.read_text().splitlines()[0]}"
     if not is_finished(run_dir):
@@ -153,31 +174,40 @@ def outcome(run_dir: Path) -> str:
     rows = read_metrics_file(run_dir / METRICS_FILE)
     summary = summarise(rows)
     seconds = f"{rows['wall_seconds'].max():.0f} s"
-    if "bias" not in summary.index.get_level_values("metric"):
+    rule = criterion(summary.index.get_level_values("metric"))
+    if rule is None:
         return seconds
-    best = best_step_size(summary.loc["bias"])
+    best = best_step_size(summary.loc[rule.chosen_by], rule.highest)
     if best is None:
         return f"diverged at every step size, {seconds}"
-    return f"bias {_cell(summary.loc[('bias', best)])} at step size {best:.1e}, {seconds}"
+    return f"{rule.label} {_cell(summary.loc[(rule.reported, best)])} at step size {best:.1e}, {seconds}"
 
 
 def summary_table(rows: pd.DataFrame) -> None:
-    """Prints mean ± standard error per step size, the lowest bias in bold and marked.
+    """Prints mean ± standard error per step size, the best one in bold and marked.
 
     Args:
         rows: one run's metrics in the schema of ``smile.tracking.parquet``.
     """
     summary = summarise(rows)
     metrics = [metric for metric in _COLUMNS if metric in summary.index.get_level_values("metric")]
-    best = best_step_size(summary.loc["bias"]) if "bias" in metrics else None
+    rule = criterion(summary.index.get_level_values("metric"))
+    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
     table = Table("step size", *(_COLUMNS[metric] for metric in metrics), box=box.SIMPLE_HEAD)
     for step_size in sorted(summary.index.get_level_values("step_size").unique()):
-        cells = [_cell(summary.loc[(metric, step_size)]) for metric in metrics]
+        cells = [
+            "—" if metric == "rhat_median" and pd.isna(summary.loc[(metric, step_size), "mean"])
+            else _cell(summary.loc[(metric, step_size)])
+            for metric in metrics
+        ]  # fmt: skip
         is_best = step_size == best
         table.add_row(
             f"{step_size:.2e}", *cells, "← best" if is_best else "", style="bold" if is_best else None
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_WIDTH)
+    console.print(table)
 
 
 def _cell(row: pd.Series) -> str:

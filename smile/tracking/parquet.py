@@ -41,14 +41,16 @@ SCHEMA = pa.schema(
             "scale": _TEXT,
             "variant": _TEXT,  # a free label that tells configs of one experiment apart
             "target": _TEXT,
+            "data": _TEXT,  # what a network learns; none on analytic targets
+            "model": _TEXT,
             "noise": _TEXT,
             "noise_source": _TEXT,
             "noise_distribution": _TEXT,
             "sampler": _TEXT,
             "tuner": _TEXT,
             "seed": _WHOLE,
-            "step_size": _REAL,  # the adapted one where the sampler adapts it
-            "replication": pa.int32(),
+            "step_size": _REAL,  # as given; the adapted one under tuner=mclmc, NaN where there is none
+            "replication": pa.int64(),  # repeats the measurement: a chain, or on networks the run's seed
             "metric": _TEXT,
             "value": _REAL,  # NaN where the chain left the finite numbers
             "num_steps": _WHOLE,

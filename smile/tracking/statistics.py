@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import pandas as pd
 
-__all__ = ["best_step_size", "summarise"]
+__all__ = ["Criterion", "best_step_size", "criterion", "summarise"]
+
+
+class Criterion(NamedTuple):
+    """How a step size is chosen.
+
+    Attributes:
+        chosen_by: metric that decides.
+        reported: metric that says what was reached.
+        label: of the reported metric.
+        highest: whether the highest value decides, not the lowest.
+    """
+
+    chosen_by: str
+    reported: str
+    label: str
+    highest: bool
+
+
+_CRITERIA = (
+    Criterion("bias", "bias", "bias", highest=False),
+    Criterion("validation_lppd", "lppd", "LPPD", highest=True),  # never by the rows that are reported
+)
+
+
+def criterion(metrics: Iterable[str]) -> Criterion | None:
+    """What decides among the step sizes of a run with these metrics."""
+    known = set(metrics)
+    return next((found for found in _CRITERIA if found.chosen_by in known), None)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -38,11 +69,12 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
-def best_step_size(summary: pd.DataFrame) -> float | None:
+def best_step_size(summary: pd.DataFrame, highest: bool = False) -> float | None:
     """The step size with the lowest mean, or None where chains diverged at every step size.
 
     Args:
         summary: one metric's rows of ``summarise``, indexed by step size.
+        highest: take the highest mean instead.
     """
     means = summary["mean"].dropna()
-    return None if means.empty else float(means.idxmin())
+    return None if means.empty else float(means.idxmax() if highest else means.idxmin())

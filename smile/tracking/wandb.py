@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from smile.tracking.statistics import best_step_size, summarise
+from smile.tracking.statistics import best_step_size, criterion, summarise
 
 if TYPE_CHECKING:
     import wandb
@@ -111,11 +111,12 @@ def _log(run: wandb.Run, rows: pd.DataFrame) -> None:
         run.log({"step_size": step_size, **row.dropna().to_dict()})
     run.summary["wall_seconds"] = float(rows["wall_seconds"].max())
     run.summary["gradient_evaluations"] = int(rows["gradient_evaluations"].max())
-    if "bias" in means and (best := best_step_size(summary.loc["bias"])) is not None:
-        cell = summary.loc[("bias", best)]
+    rule = criterion(means)
+    if rule and (best := best_step_size(summary.loc[rule.chosen_by], rule.highest)) is not None:
+        cell = summary.loc[(rule.reported, best)]
         run.summary["best/step_size"] = best
-        run.summary["best/bias"] = float(cell["mean"])
-        run.summary["best/bias_error"] = float(cell["error"])
+        run.summary[f"best/{rule.reported}"] = float(cell["mean"])
+        run.summary[f"best/{rule.reported}_error"] = float(cell["error"])
 
 
 def _is_logged_in(settings: wandb.Settings) -> bool:

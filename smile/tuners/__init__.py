@@ -9,3 +9,7 @@ from smile.tuners.base import TunedState as TunedState
 from smile.tuners.base import Tuner as Tuner
 from smile.tuners.base import constant as constant
 from smile.tuners.base import tuned as tuned
+from smile.tuners.energy_variance import energy_variance as energy_variance
+from smile.tuners.schedules import cosine as cosine
+from smile.tuners.schedules import cyclical as cyclical
+from smile.tuners.schedules import linear as linear

@@ -14,10 +14,17 @@ __all__ = ["TunedState", "Tuner", "constant", "tuned"]
 
 
 class Tuner(NamedTuple):
-    """``init(step_size) -> state``; ``update(state, info) -> (state, step_size, reset)``, all shapes (*chains,)."""
+    """Step-size control; all shapes are (*chains,).
+
+    Attributes:
+        init: ``step_size -> state``.
+        update: ``(state, info) -> (state, step_size, reset)``; reset None: this tuner never resets.
+        keeps: ``step -> bool``: whether the draw after this step (counted from 0) may be kept; None: every one.
+    """
 
     init: Callable[[jax.Array], Any]
     update: Callable[[Any, Info], tuple[Any, jax.Array, jax.Array | None]]
+    keeps: Callable[[jax.Array], jax.Array] | None = None
 
 
 class TunedState(NamedTuple):
@@ -41,7 +48,7 @@ def constant() -> Tuner:
 
 
 def tuned(kernel: SamplingAlgorithm, tuner: Tuner) -> TunedAlgorithm:
-    """Composes a kernel with a tuner. A reset restores the whole previous kernel state."""
+    """Composes a kernel with a tuner. A reset undoes the step, as ``kernel.restart`` says."""
 
     def init(position: Any, key: jax.Array, batch: Any, step_size: jax.Array) -> TunedState:
         return TunedState(kernel.init(position, key, batch), tuner.init(step_size), step_size)
@@ -50,7 +57,9 @@ def tuned(kernel: SamplingAlgorithm, tuner: Tuner) -> TunedAlgorithm:
         new_kernel, info = kernel.step(key, state.kernel, batch, state.step_size)
         new_tuner, step_size, reset = tuner.update(state.tuner, info)
         if reset is not None:
-            new_kernel = jax.tree.map(lambda old, new: jnp.where(reset, old, new), state.kernel, new_kernel)
+            # folded: the kernel may have used the key itself
+            restarted = kernel.restart(jax.random.fold_in(key, 1), state.kernel, new_kernel)
+            new_kernel = jax.tree.map(lambda old, new: jnp.where(reset, old, new), restarted, new_kernel)
         return TunedState(new_kernel, new_tuner, step_size), info
 
     return TunedAlgorithm(init, step)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import blackjax
 import jax
 from blackjax.mcmc.integrators import isokinetic_mclachlan
 
-__all__ = ["find_L_and_step_size"]
+__all__ = ["Adapted", "find_L_and_step_size"]
+
+
+class Adapted(NamedTuple):
+    """Momentum decoherence length and step size, (), and the position that the adaptation reached."""
+
+    L: jax.Array
+    step_size: jax.Array
+    position: Any
 
 
 def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
@@ -19,7 +27,7 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
     *,
     num_steps: int,
     desired_energy_variance: float,
-) -> tuple[jax.Array, jax.Array]:
+) -> Adapted:
     """Momentum decoherence length and step size of MCLMC for one chain (Robnik et al. 2023, section 4).
 
     Args:
@@ -30,10 +38,10 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         desired_energy_variance: wanted variance of the energy error per dimension.
 
     Returns:
-        L and the step size, both of shape ().
+        What was adapted.
     """
     key_start, key_tune = jax.random.split(key)
-    _, parameters, _ = blackjax.mclmc_find_L_and_step_size(
+    state, parameters, _ = blackjax.mclmc_find_L_and_step_size(
         mclmc_kernel=blackjax.mcmc.mclmc.build_kernel(integrator=isokinetic_mclachlan),
         num_steps=num_steps,
         state=blackjax.mcmc.mclmc.init(position, logdensity_fn, key_start),
@@ -45,4 +53,4 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         desired_energy_var=desired_energy_variance,
         diagonal_preconditioning=False,
     )
-    return parameters.L, parameters.step_size
+    return Adapted(parameters.L, parameters.step_size, state.position)

@@ -49,7 +49,7 @@ def run_rows(
 ) -> list[dict[str, Any]]:
     """Rows of one run from {step size: value of each replication}, counted from ``first``."""
     constant = {
-        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise,
+        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "data": "none", "model": "none", "noise": noise,
         "noise_source": "injected", "noise_distribution": "gaussian", "sampler": sampler, "tuner": "none", "seed": 0,
         "num_steps": 10, "gradient_evaluations": 20, "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0",
         "git_commit": "abc", "created": created,

@@ -1,0 +1,255 @@
+"""Where tables come from: the UCI repository, scikit-learn, or a user's CSV."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import os
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from smile.data.tabular import Table, Task
+
+__all__ = ["SKLEARN", "UCI", "DataError", "load"]
+
+_MOST_CLASSES = 20
+_FEWEST_ROWS = 10
+_TIMEOUT_SECONDS = 60
+
+
+class DataError(ValueError):
+    """Data that is not there or not what it should be, in one line."""
+
+
+class _Uci(NamedTuple):
+    """An original archive: what to read from it, and the digest of the numbers that come out."""
+
+    url: str
+    member: str
+    read: Callable[[bytes], np.ndarray]
+    digest: str
+
+
+def _airfoil(content: bytes) -> np.ndarray:
+    return pd.read_csv(io.BytesIO(content), sep=r"\s+", header=None).to_numpy(np.float64)
+
+
+def _energy(content: bytes) -> np.ndarray:
+    """The first eight columns and the heating load; the sheet has empty columns and rows behind them."""
+    return pd.read_excel(io.BytesIO(content)).iloc[:, :9].dropna(how="all").to_numpy(np.float64)
+
+
+def _bikesharing(content: bytes) -> np.ndarray:
+    columns = [
+        "yr",
+        "mnth",
+        "hr",
+        "holiday",
+        "weekday",
+        "workingday",
+        "weathersit",
+        "temp",
+        "atemp",
+        "hum",
+        "windspeed",
+        "cnt",
+    ]
+    return pd.read_csv(io.BytesIO(content))[columns].to_numpy(np.float64)
+
+
+_ARCHIVE = "https://archive.ics.uci.edu/static/public"
+
+UCI = {
+    "airfoil": _Uci(
+        f"{_ARCHIVE}/291/airfoil+self+noise.zip",
+        "airfoil_self_noise.dat",
+        _airfoil,
+        "40b1199a321d2699",
+    ),
+    "energy": _Uci(
+        f"{_ARCHIVE}/242/energy+efficiency.zip",
+        "ENB2012_data.xlsx",
+        _energy,
+        "dff798eac6ce03a1",
+    ),
+    "bikesharing": _Uci(
+        f"{_ARCHIVE}/275/bike+sharing+dataset.zip",
+        "hour.csv",
+        _bikesharing,
+        "c6b9b6469dd8a8dc",
+    ),
+}
+SKLEARN = ("diabetes", "digits")
+
+
+def load(
+    name: str,
+    *,
+    directory: str | None = None,
+    path: str | None = None,
+    target: str | None = None,
+    task: str = "auto",
+    cache: Path | None = None,
+) -> Table:
+    """Loads a table.
+
+    Args:
+        name: airfoil, energy or bikesharing (UCI), diabetes or digits (scikit-learn), or csv.
+        directory: folder with ``<name>.data`` of a UCI table: numbers apart by spaces, the last column is y. None: the
+            cache, which a download fills.
+        path: of a CSV file with a header.
+        target: its column to predict.
+        task: ``regression``, ``classification``, or ``auto``: classification where that column holds words, or at most
+            20 different whole numbers.
+        cache: folder of downloads; None: the user's cache folder.
+
+    Raises:
+        DataError: in one line, what is missing or wrong.
+    """
+    if name in UCI:
+        return _load_uci(name, directory, cache or _cache_dir())
+    if name in SKLEARN:
+        return _load_sklearn(name)
+    if path is None or target is None:
+        raise DataError(f"no data set {name!r}: valid are {', '.join((*UCI, *SKLEARN, 'csv'))}")
+    return _load_csv(Path(path), target, task)
+
+
+# ---- UCI -----------------------------------------------------------------------------------------
+
+
+def _load_uci(name: str, directory: str | None, cache: Path) -> Table:
+    file = Path(directory or cache) / f"{name}.data"
+    if directory is not None and not file.is_file():
+        raise DataError(
+            f"{file} does not exist: data.dir is the folder of {name}.data, or null to download it"
+        )
+    if not file.is_file():
+        _write_table(file, _download(name))
+    try:
+        values = np.loadtxt(file, ndmin=2)
+    except ValueError as error:
+        raise DataError(f"{file} is no table of numbers apart by spaces: {error}") from None
+    if (found := _digest(values)) != UCI[name].digest:
+        remedy = "take the original" if directory else "remove it to download it again"
+        raise DataError(
+            f"{file} is not the {name} table of UCI (digest {found}, expected {UCI[name].digest}): {remedy}"
+        )
+    return Table(name, values[:, :-1], values[:, -1], "regression")
+
+
+def _download(name: str) -> np.ndarray:
+    source = UCI[name]
+    try:
+        with urllib.request.urlopen(source.url, timeout=_TIMEOUT_SECONDS) as response:
+            archive = zipfile.ZipFile(io.BytesIO(response.read()))
+        values = source.read(archive.read(source.member))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise DataError(
+            f"cannot download {source.url} ({error}): set data.dir to a folder that holds {name}.data"
+        ) from None
+    if (found := _digest(values)) != source.digest:
+        raise DataError(
+            f"{source.url} no longer holds the {name} table (digest {found}, expected {source.digest})"
+        )
+    return values
+
+
+def _digest(values: np.ndarray) -> str:
+    """Of the numbers, not of how a file spells them."""
+    text = "\n".join(" ".join(f"{value:.6g}" for value in row) for row in values)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _write_table(file: Path, values: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
+        np.savetxt(temporary, values, fmt="%.10g")
+    Path(temporary.name).replace(file)
+
+
+def _cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smile-bnn" / "uci"
+
+
+# ---- scikit-learn --------------------------------------------------------------------------------
+
+
+def _load_sklearn(name: str) -> Table:
+    from sklearn import datasets  # takes a second to import
+
+    if name == "diabetes":
+        x, y = datasets.load_diabetes(return_X_y=True)
+        return Table(name, x, y, "regression")
+    x, y = datasets.load_digits(return_X_y=True)
+    return Table(name, x, y, "classification", tuple(str(digit) for digit in range(10)))
+
+
+# ---- a user's own --------------------------------------------------------------------------------
+
+
+def _load_csv(path: Path, target: str, task: str) -> Table:
+    try:
+        frame = pd.read_csv(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:  # also pandas' parser errors
+        raise DataError(f"{path} is no comma-separated table with a header: {error}") from None
+    if target not in frame:
+        near = difflib.get_close_matches(target, map(str, frame.columns), 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise DataError(f"{path} has no column {target!r}{hint}: valid are {', '.join(map(str, frame))}")
+    if len(frame) < _FEWEST_ROWS:
+        raise DataError(f"{path} has {len(frame)} rows: at least {_FEWEST_ROWS} are needed")
+    if frame.shape[1] < 2:
+        raise DataError(f"{path} has no column beside {target!r}: features are needed")
+    _check_missing(path, frame[target])
+    features = frame.drop(columns=target)
+    x = np.column_stack([_numbers(path, features[column]) for column in features])
+    chosen = _task(path, frame[target], task)
+    if chosen == "regression":
+        return Table(path.stem, x, _numbers(path, frame[target]), "regression")
+    codes, classes = pd.factorize(frame[target], sort=True)
+    if len(classes) < 2:
+        raise DataError(f"{path}: column {target!r} has the single class {classes[0]!r}")
+    return Table(path.stem, x, codes, "classification", tuple(map(str, classes)))
+
+
+def _task(path: Path, y: pd.Series, task: str) -> Task:
+    is_number = pd.api.types.is_numeric_dtype(y) and not pd.api.types.is_bool_dtype(y)
+    if task == "regression":
+        return "regression"
+    if task == "classification":
+        if y.nunique() > max(_MOST_CLASSES, len(y) // 5):
+            raise DataError(
+                f"{path}: column {y.name!r} has {y.nunique()} different values in {len(y)} rows, too many classes: "
+                "data.task=regression?"
+            )
+        return "classification"
+    has_few = y.nunique() <= _MOST_CLASSES and (not is_number or bool((y == y.round()).all()))
+    return "classification" if has_few or not is_number else "regression"
+
+
+def _numbers(path: Path, column: pd.Series) -> np.ndarray:
+    _check_missing(path, column)
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise DataError(
+            f"{path}, line {row + 2}, column {column.name!r}: {column.iloc[row]!r} is not a finite number"
+        )
+    return numbers
+
+
+def _check_missing(path: Path, column: pd.Series) -> None:
+    if column.isna().any():
+        row = int(np.flatnonzero(column.isna())[0])
+        raise DataError(f"{path}, line {row + 2}, column {column.name!r}: the cell is empty or NaN")

@@ -1,0 +1,31 @@
+"""One run: config -> target + noise -> kernel + tuner -> chains -> metrics -> Parquet, wandb and the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from smile.config import BNNConfig, RunConfig
+from smile.execute.analytic import execute_analytic
+from smile.execute.network import execute_network
+from smile.execute.record import finish
+
+__all__ = ["execute"]
+
+
+def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
+    """Samples, measures, and writes ``metrics.parquet`` at the end: its presence means that the run is finished.
+
+    Args:
+        config: of the run.
+        run_dir: existing folder of the run; gets ``config.yaml``, ``metrics.parquet`` and what its target adds.
+        label: what the progress display calls the run.
+
+    Returns:
+        The metrics written.
+    """
+    run = execute_network if isinstance(config.target, BNNConfig) else execute_analytic
+    rows = run(config, run_dir, label)
+    finish(config, run_dir, rows)
+    return rows

@@ -1,0 +1,446 @@
+"""Runs on networks: warm start, chains from every member, and the model average as it grows.
+
+One run carries a grid of step sizes: each has its own ensemble of chains, all of them start in the same networks and
+share one compiled program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from smile import metrics, random
+from smile.build import Network, adapt, make_kernel, make_network, make_optimiser, make_tuner
+from smile.config import AdaptationConfig, BNNConfig, RunConfig, to_dict
+from smile.execute.record import as_rows
+from smile.kernels import smile
+from smile.metrics import predictive
+from smile.paths import experiment_dir
+from smile.sampling import (
+    Checkpoints,
+    EnsembleResult,
+    Length,
+    Monitor,
+    sample_ensemble,
+    train_ensemble,
+    write_draws,
+)
+from smile.tracking import console, write_bytes_atomic, write_metrics
+from smile.tracking.console import Advance
+from smile.tracking.figure import Calibration, Curve, RunFigure, save_run_figure
+from smile.tracking.parquet import METRICS_FILE
+from smile.tuners import constant, tuned
+from smile.tuners.base import TunedAlgorithm
+
+__all__ = ["execute_network"]
+
+# Of how many test rows, and of at most how many draws, the predictions are kept for R-hat and ESS.
+_TRACED_ROWS = 32
+_TRACED_DRAWS = 500
+
+_SPLITS = ("validation", "test")
+
+
+class WarmStart(NamedTuple):
+    """The deep ensemble.
+
+    Attributes:
+        positions: (chains, dim), float32.
+        digest: of everything that determines them.
+    """
+
+    positions: np.ndarray
+    digest: str
+
+
+def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
+    """Samples the posterior of a network and evaluates the model average; the deep ensemble becomes a run of its own.
+
+    Args:
+        config: of the run.
+        run_dir: existing folder of the run; gets ``history.parquet``, ``figure.{png,pdf}``, checkpoints while it runs
+            and, with ``target.draws=stream``, the folder ``draws``.
+        label: what the progress display calls the run.
+
+    Returns:
+        The rows of the run: one value per step size and metric, whose replication is the seed of the run.
+    """
+    options = config.target
+    assert isinstance(options, BNNConfig)
+    start = time.monotonic()
+    network = make_network(config)
+    rows = network.posterior.num_rows
+    batch = options.batch_size or rows
+    unit = 1 if options.count == "steps" else max(1, rows // batch)
+    length = Length(config.num_steps * unit, config.burn_in * unit, config.thinning * unit)
+    groups = max(1, len(config.step_size))
+    checkpoints = Checkpoints(run_dir / "checkpoints", 60 * options.checkpoint_minutes)
+    key_warm, key_adapt, key_sample = jax.random.split(random.key(config.seed), 3)
+    with console.progress(run_dir, label, length.num_steps, groups * config.replications) as advance:
+        warm = _warm_start(config, network, key_warm, advance)
+        monitor = _monitor(network, groups, length)
+        ensemble = _evaluate_warm_start(network, warm, groups=1)
+        _record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
+        sampled = _sample(
+            config,
+            network,
+            warm,
+            monitor,
+            length,
+            unit,
+            (key_adapt, key_sample),
+            checkpoints,
+            advance,
+            run_dir,
+        )
+    adaptation = config.tuner.num_steps if isinstance(config.tuner, AdaptationConfig) else 0
+    evaluations = (adaptation + int(sampled.result.steps[-1])) * sampled.result.gradients_per_step
+    values = _values(config, network, sampled, ensemble, groups)
+    values["row_gradients"] = np.full(groups, float(evaluations * batch))
+    table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
+    _write_history(run_dir, sampled, adaptation)
+    save_run_figure(run_dir / "figure", _figure(config, network, sampled, ensemble, adaptation, values))
+    checkpoints.clear()
+    return as_rows(
+        config,
+        table.melt(["step_size", "replication"], var_name="metric", value_name="value"),
+        gradient_evaluations=evaluations,
+        seconds=time.monotonic() - start,
+    )
+
+
+# ---- warm start ----------------------------------------------------------------------------------
+
+
+def _warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Advance) -> WarmStart:
+    """From the cache, or trained while other processes that want the same ensemble wait."""
+    digest = _warm_start_digest(config)
+    path = Path(config.results_dir) / "warm_starts" / f"{digest}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            positions, trained = _train(config, network, key, advance)
+            buffer = io.BytesIO()
+            np.savez(buffer, positions=positions, allow_pickle=False, **trained)
+            write_bytes_atomic(path, buffer.getvalue())
+        with np.load(path, allow_pickle=False) as file:
+            return WarmStart(file["positions"], digest)
+
+
+def _warm_start_digest(config: RunConfig) -> str:
+    plain = to_dict(config)
+    names = ("data", "model", "warm_start", "replications", "seed", "precision")
+    identity = {name: plain[name] for name in names} | {"likelihood": plain["target"]["likelihood"]}
+    identity["data"] = {k: v for k, v in identity["data"].items() if k != "dir"}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _train(
+    config: RunConfig, network: Network, key: jax.Array, advance: Advance
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Positions (chains, dim), and what training reached by member."""
+    options, posterior, dataset = config.warm_start, network.posterior, network.dataset
+    assert options is not None
+    train, validation = ((jnp.asarray(s.x), jnp.asarray(s.y)) for s in (dataset.train, dataset.validation))
+
+    def loss(params: Any, batch: Any) -> jax.Array:
+        x, y = batch
+        prediction = posterior.likelihood.predict(network.model.apply(params, x), jnp.zeros(()))
+        return -jnp.mean(posterior.likelihood.log_prob(prediction, y))
+
+    trained = train_ensemble(
+        lambda key: network.model.init(key, train[0][:2]),
+        loss,
+        make_optimiser(options, -(-posterior.num_rows // min(options.batch_size, posterior.num_rows))),
+        train,
+        validation,
+        members=config.replications,
+        key=key,
+        batch_size=options.batch_size,
+        max_epochs=options.max_epochs,
+        patience=options.patience,
+        on_epoch=lambda epoch: advance(0, f"warm start, epoch {epoch} of at most {options.max_epochs}"),
+    )
+
+    def position(params: Any) -> jax.Array:
+        # The residuals of rows that the network has not seen: those it was trained on would be too small.
+        mean = posterior.predict(posterior.join(params, jnp.zeros(())), validation[0])
+        log_sd = jnp.zeros(())
+        if posterior.likelihood.has_log_sd:
+            log_sd = 0.5 * jnp.log(jnp.mean((mean[0] - validation[1]) ** 2))
+        return posterior.join(params, log_sd)
+
+    facts = {name: getattr(trained, name) for name in ("validation_loss", "best_epoch", "num_epochs")}
+    return np.asarray(jax.jit(jax.vmap(position))(trained.params)), facts
+
+
+def _evaluate_warm_start(network: Network, warm: WarmStart, groups: int) -> Any:
+    """The deep ensemble as a model average of one draw per member."""
+    monitor = _monitor(network, groups, Length(1, 0, 1))
+    accumulators = monitor.init(len(warm.positions))
+    return jax.jit(monitor.update)(accumulators, jnp.asarray(warm.positions), monitor.data)
+
+
+def _record_warm_start(
+    config: RunConfig, network: Network, warm: WarmStart, accumulators: Any, seconds: float
+) -> None:
+    """Its metrics lie beside those of the samplers, under its own digest."""
+    directory = experiment_dir(config.results_dir, config.experiment, config.scale) / "runs" / warm.digest
+    if (directory / METRICS_FILE).exists():
+        return
+    values = _predictive_values(network, accumulators, 0, 1)
+    table = pd.DataFrame(
+        {
+            "step_size": math.nan,
+            "replication": config.seed,
+            "metric": list(values),
+            "value": list(values.values()),
+        }
+    )
+    rows = as_rows(config, table, gradient_evaluations=0, seconds=seconds)
+    write_metrics(
+        directory / METRICS_FILE,
+        rows.assign(run_id=warm.digest, sampler="deep_ensemble", tuner="none", variant="", num_steps=0),
+    )
+
+
+# ---- chains --------------------------------------------------------------------------------------
+
+
+class _Sampled(NamedTuple):
+    result: EnsembleResult
+    step_size: np.ndarray  # (groups,), as given; the adapted one under tuner=mclmc
+    final_step_size: np.ndarray  # (groups, chains)
+
+
+def _sample(
+    config: RunConfig,
+    network: Network,
+    warm: WarmStart,
+    monitor: Monitor,
+    length: Length,
+    unit: int,
+    keys: tuple[jax.Array, jax.Array],
+    checkpoints: Checkpoints,
+    advance: Advance,
+    run_dir: Path,
+) -> _Sampled:
+    options = config.target
+    assert isinstance(options, BNNConfig)
+    dataset, posterior = network.dataset, network.posterior
+    train = (jnp.asarray(dataset.train.x), jnp.asarray(dataset.train.y))
+    positions = jnp.asarray(warm.positions)
+    keeps: Callable[[jax.Array], jax.Array] | None = None
+    parameters: Any = ()
+    algorithm: Callable[[Any], TunedAlgorithm]
+    if isinstance(config.tuner, AdaptationConfig):
+        advance(0, "adapting L and the step size")
+        adapted = adapt(
+            config.tuner,
+            lambda position: posterior.logdensity(position, train),
+            positions,
+            jax.random.split(keys[0], config.replications),
+        )
+        parameters, positions, step_size = adapted.L, adapted.position, adapted.step_size
+        length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
+        advance(config.burn_in * unit, "adapted")
+
+        def algorithm(momentum_decoherence_length):
+            kernel = smile(posterior.logdensity, momentum_decoherence_length=momentum_decoherence_length)
+            return tuned(kernel, constant())
+
+        given = np.array([np.mean(step_size)])
+    else:
+        kernel, tuner = make_kernel(config, unit), make_tuner(config, length.num_steps, unit)
+        keeps = tuner.keeps
+
+        def algorithm(parameters):
+            return tuned(kernel(posterior.logdensity), tuner)
+
+        given = np.array(config.step_size)
+        positions = jnp.tile(positions, (len(given), 1))
+        step_size = jnp.repeat(jnp.asarray(given, positions.dtype), config.replications)
+    result = sample_ensemble(
+        algorithm,
+        parameters,
+        positions,
+        step_size,
+        train,
+        options.batch_size,
+        monitor,
+        length,
+        key=keys[1],
+        keeps=keeps,
+        checkpoints=checkpoints,
+        on_chunk=advance,
+        on_draws=partial(write_draws, run_dir / "draws") if options.draws == "stream" else None,
+    )
+    final = np.asarray(result.state.step_size).reshape(len(given), -1)
+    return _Sampled(result, given, final)
+
+
+def _monitor(network: Network, groups: int, length: Length) -> Monitor:
+    """Accumulates predictive distributions on the validation and test rows, and traces a few predictions."""
+    dataset, posterior = network.dataset, network.posterior
+    data = {s: (jnp.asarray(getattr(dataset, s).x), jnp.asarray(getattr(dataset, s).y)) for s in _SPLITS}
+    is_classification = dataset.task == "classification"
+    num_draws = max(1, (length.num_steps - length.burn_in) // length.thinning)
+    every = -(-num_draws // _TRACED_DRAWS)
+    traced_rows = np.unique(np.linspace(0, len(dataset.test.y) - 1, _TRACED_ROWS).astype(int))
+
+    def init(chains: int) -> Any:
+        def empty(split: str) -> Any:
+            rows = len(data[split][1])
+            if is_classification:
+                return predictive.init_classification(chains, rows, dataset.num_classes)
+            return predictive.init_regression(chains, rows)
+
+        trace = jnp.full((chains, -(-num_draws // every), len(traced_rows)), jnp.nan)
+        return {split: empty(split) for split in _SPLITS} | {"trace": trace}
+
+    def update(accumulators: Any, positions: jax.Array, data: Any) -> Any:
+        new: dict[str, Any] = {}
+        for split in _SPLITS:
+            x, y = data[split]
+            prediction = jax.vmap(posterior.predict, in_axes=(0, None))(positions, x)
+            if is_classification:
+                new[split] = predictive.update_classification(accumulators[split], prediction)
+                shown = jax.nn.log_softmax(prediction[:, traced_rows])[..., 0]
+            else:
+                new[split] = predictive.update_regression(
+                    accumulators[split], prediction[0], prediction[1], y
+                )
+                shown = prediction[0][:, traced_rows]
+        index = accumulators["test"].num_draws // every
+        new["trace"] = jax.lax.dynamic_update_index_in_dim(accumulators["trace"], shown, index, 1)
+        return new
+
+    def read(accumulators: Any) -> Any:
+        values = {}
+        for split in _SPLITS:
+            state, y = accumulators[split], data[split][1]
+            ensembles = [predictive.lppd(_group(state, g, groups), y) for g in range(groups)]
+            values[split] = {"ensemble": jnp.stack(ensembles), "chain": predictive.chain_lppd(state, y)}
+        has_draws = accumulators["test"].num_draws > 0
+        return jax.tree.map(lambda value: jnp.where(has_draws, value, jnp.nan), values)
+
+    return Monitor(init, update, read, data)
+
+
+def _group(accumulators: Any, group: int, groups: int) -> Any:
+    """The chains of one step size."""
+
+    def part(leaf: Any) -> Any:
+        size = leaf.shape[0] // groups if leaf.ndim else 0
+        return leaf[group * size : (group + 1) * size] if leaf.ndim else leaf
+
+    return jax.tree.map(part, accumulators)
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+def _predictive_values(network: Network, accumulators: Any, group: int, groups: int) -> dict[str, float]:
+    """All metrics of one model average, on the test rows and, with a prefix, on the validation rows."""
+    values: dict[str, float] = {}
+    for split in _SPLITS:
+        state = _group(accumulators[split], group, groups)
+        y = np.asarray(getattr(network.dataset, split).y)
+        prefix = "" if split == "test" else f"{split}_"
+        found = predictive.evaluate(state, y, y_scale=network.dataset.y_scale)
+        values |= {prefix + name: value for name, value in found.items()}
+    return values
+
+
+def _values(
+    config: RunConfig, network: Network, sampled: _Sampled, ensemble: Any, groups: int
+) -> dict[str, np.ndarray]:
+    """Metric -> (groups,)."""
+    result = sampled.result
+    warm = _predictive_values(network, ensemble, 0, 1)
+    rows = []
+    for group in range(groups):
+        values = _predictive_values(network, result.accumulators, group, groups)
+        values["lppd_gain"] = values["lppd"] - warm["lppd"]
+        values |= metrics.rhat_and_ess(np.asarray(_group(result.accumulators["trace"], group, groups)))
+        final = sampled.final_step_size[group]
+        values["final_step_size"] = float(np.exp(np.log(final).mean()))
+        values["final_step_size_min"], values["final_step_size_max"] = final.min(), final.max()
+        counts = {"num_divergent": result.num_divergent}
+        for name in ("num_resets", "num_non_finite"):
+            if (count := getattr(result.state.tuner, name, None)) is not None:
+                counts[name] = np.asarray(count)
+        values |= {name: float(count.reshape(groups, -1)[group].sum()) for name, count in counts.items()}
+        rows.append(values)
+    return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+
+
+def _write_history(run_dir: Path, sampled: _Sampled, adaptation: int) -> None:
+    """``history.parquet``: the LPPD against the steps; chain -1 is the model average of all."""
+    result, frames = sampled.result, []
+    groups = len(sampled.step_size)
+    for split, values in result.history.items():
+        chains = values["chain"].reshape(len(result.steps), groups, -1)
+        table = np.concatenate([values["ensemble"][..., None], chains], axis=2)
+        chunk, group, chain = (index.ravel() for index in np.indices(table.shape))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "split": split,
+                    "step_size": sampled.step_size[group],
+                    "chain": chain - 1,
+                    "step": result.steps[chunk],
+                    "gradient_evaluations": (result.steps[chunk] + adaptation) * result.gradients_per_step,
+                    "lppd": table.ravel(),
+                }
+            )
+        )
+    frame = pd.concat(frames, ignore_index=True).dropna()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    write_bytes_atomic(run_dir / "history.parquet", buffer.getvalue())
+
+
+def _figure(
+    config: RunConfig,
+    network: Network,
+    sampled: _Sampled,
+    ensemble: Any,
+    adaptation: int,
+    values: dict[str, np.ndarray],
+) -> RunFigure:
+    result, groups = sampled.result, len(sampled.step_size)
+    lppd = result.history["test"]["ensemble"]
+    work = (result.steps + adaptation) * result.gradients_per_step
+    chosen_by = values["validation_lppd"]
+    best = int(np.nanargmax(chosen_by)) if np.isfinite(chosen_by).any() else 0
+    test = network.dataset.test
+
+    def calibration(state: Any) -> Calibration:
+        if network.dataset.task == "regression":
+            return Calibration(*predictive.coverage_curve(state))
+        bins = predictive.reliability(state, test.y)
+        return Calibration(bins.confidence, bins.accuracy)
+
+    return RunFigure(
+        title=config.label,
+        task=network.dataset.task,
+        curves=[Curve(float(size), work, lppd[:, g]) for g, size in enumerate(sampled.step_size)],
+        best_step_size=float(sampled.step_size[best]),
+        ensemble_lppd=predictive.evaluate(ensemble["test"], test.y)["lppd"],
+        sampler=calibration(_group(result.accumulators["test"], best, groups)),
+        ensemble=calibration(ensemble["test"]),
+    )

@@ -1,0 +1,88 @@
+"""Where the numbers of a run go, whatever its target."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+import smile
+from smile.config import RunConfig, run_id, to_dict
+from smile.tracking import wandb, write_metrics, write_text_atomic
+from smile.tracking.parquet import METRICS_FILE
+
+__all__ = ["as_rows", "finish"]
+
+
+def as_rows(
+    config: RunConfig, values: pd.DataFrame, *, gradient_evaluations: int, seconds: float
+) -> pd.DataFrame:
+    """Rows in the schema of ``smile.tracking.parquet``.
+
+    Args:
+        config: of the run.
+        values: columns step_size, replication, metric and value.
+        gradient_evaluations: of one chain.
+        seconds: that the run took.
+    """
+    return values.assign(
+        run_id=run_id(config),
+        experiment=config.experiment,
+        scale=config.scale,
+        variant=config.variant,
+        target=config.target.name,
+        data=config.data.name if config.data else "none",
+        model=config.model.name if config.model else "none",
+        noise=config.noise.name,
+        noise_source=config.noise.source,
+        noise_distribution=config.noise.distribution,
+        sampler=config.sampler.name,
+        tuner=config.tuner.name,
+        seed=config.seed,
+        num_steps=config.num_steps,
+        gradient_evaluations=gradient_evaluations,
+        wall_seconds=seconds,
+        smile_version=smile.__version__,
+        jax_version=importlib.metadata.version("jax"),
+        git_commit=_git_commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def finish(config: RunConfig, run_dir: Path, rows: pd.DataFrame) -> None:
+    """Writes ``config.yaml`` and ``metrics.parquet``, whose presence means that the run is finished, and the mirror."""
+    write_text_atomic(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
+    write_metrics(run_dir / METRICS_FILE, rows)
+    wandb.mirror(
+        to_dict(config),
+        rows,
+        mode=config.tracker.wandb.mode,
+        project=config.tracker.wandb.project,
+        group=config.experiment,
+        name=config.label,
+        run_id=f"{config.experiment}-{config.scale}-{run_id(config)}",
+        directory=Path(),
+    )
+
+
+@cache
+def _git_commit() -> str:
+    """Commit of the checkout that holds the package, with ``+changes`` where files differ; empty elsewhere."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(smile.__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git(
+            "ls-files", "--error-unmatch", "__init__.py"
+        )  # an installed copy may lie in someone else's repository
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return f"{commit}+changes" if git("status", "--porcelain", ".") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,33 @@
+"""A user's own network, from a dotted path."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+
+from smile.dotted import import_callable, one_line
+from smile.models.model import Model, from_flax
+
+__all__ = ["custom"]
+
+
+def custom(factory: str, num_outputs: int) -> Model:
+    """Imports ``package.module.name`` and calls it with the number of outputs that the likelihood needs.
+
+    Args:
+        factory: path of a flax module class, or of a function, that takes the number of outputs and returns a flax
+            module or a ``Model`` (an ``init`` and an ``apply`` function).
+        num_outputs: 1 or 2 for regression (mean; mean and log standard deviation), classes for classification.
+
+    Raises:
+        ValueError: in one line, what is wrong with the path or what it returned.
+    """
+    function = import_callable(factory)
+    try:
+        made = function(num_outputs)
+    except Exception as error:
+        raise ValueError(f"{factory}({num_outputs}) raised {one_line(error)}") from error
+    if isinstance(made, nn.Module):
+        return from_flax(made)
+    if isinstance(made, Model):
+        return made
+    raise ValueError(f"{factory}({num_outputs}) returned {type(made).__name__}, not a flax module or a Model")

@@ -1,0 +1,47 @@
+"""What the rest of the house knows of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+
+__all__ = ["Model", "from_flax"]
+
+
+class Model(NamedTuple):
+    """A network as two pure functions.
+
+    Attributes:
+        init: ``(key, x) -> params``; x: (rows, ...), of which only shape and dtype matter.
+        apply: ``(params, x) -> (rows, outputs)``.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Any]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+def from_flax(module: nn.Module) -> Model:
+    """A flax module whose only variables are parameters.
+
+    Raises:
+        ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm.
+    """
+
+    def init(key: jax.Array, x: jax.Array) -> Any:
+        variables = module.init(key, x)
+        if others := sorted(set(variables) - {"params"}):
+            raise ValueError(
+                f"{type(module).__name__} has variables that are not parameters ({', '.join(others)}), "
+                "which cannot be sampled"
+            )
+        return variables["params"]
+
+    def apply(params: Any, x: jax.Array) -> jax.Array:
+        outputs = module.apply({"params": params}, x)
+        assert isinstance(outputs, jax.Array)
+        return outputs
+
+    return Model(init, apply)

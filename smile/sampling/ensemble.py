@@ -1,0 +1,229 @@
+"""Chains of a network: compiled chunks of steps, a monitor that looks at every kept draw, checkpoints between chunks.
+
+Chains are the leading axis here. A step is ``vmap`` of one chain's step, devices run their own chains, and what a
+monitor keeps does not grow with the number of draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from smile.base import Info
+from smile.data import epoch_batch_indices
+from smile.sampling.checkpoint import Checkpoints
+from smile.sampling.devices import chain_mesh, over_chains, shard_chains
+from smile.tuners import TunedState
+from smile.tuners.base import TunedAlgorithm
+
+__all__ = ["EnsembleResult", "Length", "Monitor", "sample_ensemble"]
+
+MAX_CHUNKS = 128
+
+
+class Length(NamedTuple):
+    """How long chains run, in steps.
+
+    Attributes:
+        num_steps: of a chain, burn-in included; a multiple of ``thinning``.
+        burn_in: the first steps, whose positions are not kept.
+        thinning: every how many steps the position is kept.
+    """
+
+    num_steps: int
+    burn_in: int
+    thinning: int
+
+
+class Monitor(NamedTuple):
+    """What is computed from draws as they appear.
+
+    Attributes:
+        init: ``(chains) -> accumulators``; every leaf has chains as leading axis or is a scalar for all chains.
+        update: ``(accumulators, positions (chains, dim), data) -> accumulators``.
+        read: ``accumulators -> pytree of arrays``, recorded after every chunk.
+        data: what ``update`` predicts, arrays on the device.
+    """
+
+    init: Callable[[int], Any]
+    update: Callable[[Any, jax.Array, Any], Any]
+    read: Callable[[Any], Any]
+    data: Any
+
+
+class EnsembleResult(NamedTuple):
+    """What is left of all chains.
+
+    Attributes:
+        state: final states, leaves (chains, ...).
+        num_divergent: steps that were divergent, (chains,).
+        accumulators: of the monitor.
+        history: what the monitor read after each chunk, leaves (chunks, ...).
+        steps: made by then, (chunks,).
+        gradients_per_step: mini-batch gradients that one step evaluates.
+    """
+
+    state: TunedState
+    num_divergent: np.ndarray
+    accumulators: Any
+    history: Any
+    steps: np.ndarray
+    gradients_per_step: int
+
+
+class _Carry(NamedTuple):
+    tuned: TunedState
+    num_divergent: jax.Array
+    accumulators: Any
+
+
+def sample_ensemble(
+    algorithm: Callable[[Any], TunedAlgorithm],
+    parameters: Any,
+    positions: jax.Array,
+    step_size: jax.Array,
+    data: Any,
+    batch_size: int | None,
+    monitor: Monitor,
+    length: Length,
+    *,
+    key: jax.Array,
+    keeps: Callable[[jax.Array], jax.Array] | None = None,
+    checkpoints: Checkpoints | None = None,
+    on_chunk: Callable[[int], None] = lambda num_steps: None,
+    on_draws: Callable[[int, np.ndarray], None] | None = None,
+) -> EnsembleResult:
+    """Runs one chain per position.
+
+    Args:
+        algorithm: from the parameters of one chain to its kernel and tuner.
+        parameters: leaves (chains, ...); ``()`` where chains share all parameters.
+        positions: starts, (chains, dim).
+        step_size: initial step sizes, (chains,).
+        data: leaves (rows, ...), one batch is some of their rows.
+        batch_size: rows of a batch; None: all of them in every step.
+        monitor: looks at kept draws.
+        length: of the chains.
+        key: determines every number that comes out.
+        keeps: ``step -> bool``, whether a schedule lets the draw after this step be kept; None: every one.
+        checkpoints: where to continue from and what a killed run continues from.
+        on_chunk: called with the steps made, also once for those of a checkpoint.
+        on_draws: called with the chunk's index and its kept draws (draws, chains, dim).
+
+    Returns:
+        Final states and what the monitor made of the draws.
+    """
+    chains = positions.shape[0]
+    mesh = chain_mesh(chains)
+    num_rows = jax.tree.leaves(data)[0].shape[0]
+    key_start, key_batch, key_step = jax.random.split(key, 3)
+    batch_keys, step_keys = (shard_chains(jax.random.split(k, chains), mesh) for k in (key_batch, key_step))
+
+    def draw_batch(data: Any, key: jax.Array, step: jax.Array) -> Any:
+        if batch_size is None:
+            return data
+        rows = epoch_batch_indices(key, step, num_rows, batch_size)
+        return jax.tree.map(lambda leaf: leaf[rows], data)
+
+    def start_chain(data: Any, parameters: Any, position: Any, step_size: Any, keys: Any) -> TunedState:
+        batch = draw_batch(data, keys[1], jnp.int32(0))
+        return algorithm(parameters).init(position, keys[0], batch, step_size)
+
+    def step_chain(
+        data: Any, step: jax.Array, parameters: Any, state: TunedState, keys: Any
+    ) -> tuple[TunedState, Info]:
+        batch = draw_batch(data, keys[0], step)
+        return algorithm(parameters).step(jax.random.fold_in(keys[1], step), state, batch)
+
+    def keep(step: jax.Array) -> jax.Array:
+        return (step >= length.burn_in) & (True if keeps is None else keeps(step))
+
+    def run_chunk(
+        carry: _Carry,
+        parameters: Any,
+        batch_keys: jax.Array,
+        step_keys: jax.Array,
+        data: Any,
+        seen: Any,
+        first: jax.Array,
+        *,
+        num_draws: int,
+    ) -> tuple[_Carry, jax.Array]:
+        def one_step(carry: _Carry, step: jax.Array) -> tuple[_Carry, None]:
+            step_all = jax.vmap(partial(step_chain, data, step))
+            tuned, info = step_all(parameters, carry.tuned, (batch_keys, step_keys))
+            return carry._replace(tuned=tuned, num_divergent=carry.num_divergent + info.is_divergent), None
+
+        def one_draw(carry: _Carry, draw: jax.Array) -> tuple[_Carry, Any]:
+            steps = draw * length.thinning + jnp.arange(length.thinning)
+            carry, _ = jax.lax.scan(one_step, carry, steps)
+            position = carry.tuned.kernel.position
+            accumulators = jax.lax.cond(
+                keep(steps[-1]),
+                lambda: monitor.update(carry.accumulators, position, seen),
+                lambda: carry.accumulators,
+            )
+            return carry._replace(accumulators=accumulators), () if on_draws is None else position
+
+        carry, draws = jax.lax.scan(one_draw, carry, first + jnp.arange(num_draws))
+        # chains lead, as in everything that crosses devices
+        return carry, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), draws)
+
+    @partial(jax.jit, static_argnames="num_draws", donate_argnums=0)
+    def chunk(carry: _Carry, first: jax.Array, num_draws: int) -> tuple[_Carry, jax.Array, Any]:
+        split = (True, True, True, True, False, False, False)
+        function = over_chains(partial(run_chunk, num_draws=num_draws), mesh, split)
+        carry, draws = function(carry, parameters, batch_keys, step_keys, data, monitor.data, first)
+        return carry, draws, monitor.read(carry.accumulators)
+
+    @jax.jit
+    def start(
+        data: Any, parameters: Any, positions: Any, step_size: Any, keys: Any
+    ) -> tuple[TunedState, jax.Array]:
+        tuned = jax.vmap(partial(start_chain, data))(parameters, positions, step_size, keys)
+        step_all = jax.vmap(partial(step_chain, data, jnp.int32(0)))
+        # A constant, for which XLA drops the step around it.
+        return tuned, step_all(parameters, tuned, (keys[1], keys[1]))[1].gradient_evaluations[0]
+
+    keys = (jax.random.split(key_start, chains), batch_keys)
+    tuned, gradients_per_step = start(data, parameters, positions, step_size, keys)
+    carry = _Carry(tuned, jnp.zeros(chains, jnp.int32), monitor.init(chains))
+    carry = shard_chains(jax.tree.map(jnp.copy, carry), mesh)  # donation allows no array twice
+
+    total_draws = length.num_steps // length.thinning
+    draws_per_chunk = -(-total_draws // MAX_CHUNKS)
+    num_chunks = -(-total_draws // draws_per_chunk)
+    history = jax.tree.map(
+        lambda leaf: np.full((num_chunks, *leaf.shape), np.nan, leaf.dtype),
+        jax.eval_shape(monitor.read, carry.accumulators),
+    )
+    ends = np.minimum((np.arange(num_chunks) + 1) * draws_per_chunk, total_draws)
+    last_steps = (np.arange(total_draws) + 1) * length.thinning - 1
+    is_kept = np.asarray(jax.vmap(keep)(jnp.asarray(last_steps)))
+    done = 0
+    if checkpoints and (found := checkpoints.restore((carry, history))):
+        done, (carry, history) = found
+        on_chunk(int(ends[done - 1]) * length.thinning)
+    for index in range(done, num_chunks):
+        first = index * draws_per_chunk
+        num_draws = int(ends[index]) - first
+        carry, draws, values = chunk(carry, jnp.int32(first), num_draws)
+        jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
+        if on_draws is not None:
+            on_draws(index, np.asarray(draws).swapaxes(0, 1)[is_kept[first : ends[index]]])
+        if checkpoints:
+            checkpoints.save_if_due(index + 1, (carry, history))
+        on_chunk(num_draws * length.thinning)
+    return EnsembleResult(
+        carry.tuned,
+        np.asarray(carry.num_divergent),
+        carry.accumulators,
+        history,
+        ends * length.thinning,
+        int(gradients_per_step),
+    )

@@ -1,0 +1,61 @@
+"""Step sizes as a function of the step: the initial step size times an optax schedule that starts at one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from smile.base import Info
+from smile.tuners.base import Tuner
+
+__all__ = ["ScheduleState", "cosine", "cyclical", "linear"]
+
+
+class ScheduleState(NamedTuple):
+    """Initial step size and number of the next step, (*chains,)."""
+
+    initial: jax.Array
+    step: jax.Array
+
+
+def linear(num_steps: int, end_fraction: float) -> Tuner:
+    """From the initial step size to ``end_fraction`` of it over ``num_steps``."""
+    return _scheduled(optax.linear_schedule(1.0, end_fraction, num_steps))
+
+
+def cosine(num_steps: int, end_fraction: float) -> Tuner:
+    """From the initial step size to ``end_fraction`` of it along half a cosine over ``num_steps``."""
+    return _scheduled(optax.cosine_decay_schedule(1.0, num_steps, end_fraction))
+
+
+def cyclical(num_steps: int, num_cycles: int, exploration: float, end_fraction: float) -> Tuner:
+    """CSGLD's cosine cycles (Zhang et al. 2020, 1902.03932, equation 1), with warm restarts to the initial step size.
+
+    Args:
+        num_steps: of the chain; where ``num_cycles`` does not divide it, the last cycle is cut short.
+        num_cycles: how often the cosine falls.
+        exploration: fraction at the start of a cycle whose draws are not kept. Noise is injected there, too, as in the
+            public code and unlike in the paper (docs/deviations.md, S1).
+        end_fraction: of the initial step size, at the end of a cycle.
+    """
+    cycle = -(-num_steps // num_cycles)
+    decay = optax.cosine_decay_schedule(1.0, cycle, end_fraction)
+    return _scheduled(lambda step: decay(step % cycle), lambda step: step % cycle >= exploration * cycle)
+
+
+def _scheduled(
+    schedule: Callable[[jax.Array], jax.Array], keeps: Callable[[jax.Array], jax.Array] | None = None
+) -> Tuner:
+    def init(step_size: jax.Array) -> ScheduleState:
+        return ScheduleState(step_size, jnp.zeros(jnp.shape(step_size), jnp.int32))
+
+    def update(state: ScheduleState, info: Info) -> tuple[ScheduleState, jax.Array, None]:
+        step = state.step + 1
+        step_size = (state.initial * schedule(step)).astype(state.initial.dtype)
+        return ScheduleState(state.initial, step), step_size, None
+
+    return Tuner(init, update, keeps)
