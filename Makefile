@@ -7,9 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 scale ?= quick
+args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction bench test lint format clean
+.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -42,6 +43,15 @@ sghmc_friction: $(STAMP)  ## the sweep that fixes SGHMC's friction, 48 runs; sca
 table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of target and noise, 24 runs; scale=smoke|quick|paper
 	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
 	$(BIN)/smile-table table1_rotations --scale $(scale)
+
+uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
+	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
+	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
+	$(BIN)/smile-table uci --scale $(scale)
+
+uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharing; scale=smoke|quick|paper args=data.dir=folder
+	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)
+	$(BIN)/smile-table uci_batch_size --scale $(scale)
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench.py

@@ -508,6 +508,7 @@ def parse(cfg: DictConfig) -> RunConfig:
             raise UnknownOptionError(key, fields)
     nested: dict[str, Any] = {group: _build_choice(group, values.pop(group, None)) for group in _CHOICES}
     nested["tracker"] = _build_tracker(values.pop("tracker", None))
+    _check_tuner(nested["tuner"], nested["sampler"])  # decides what a step size may be
     nested["step_size"] = _step_sizes(values.pop("step_size", None), cfg, nested)
     plain = {name: field for name, field in fields.items() if name not in nested}
     config = RunConfig(**nested, **_convert(plain, values, ""))
@@ -649,7 +650,6 @@ def _check_together(config: RunConfig) -> None:
     if isinstance(config.target, TargetConfig):
         _check_target(config.target)
         _check_noise(config, config.target)
-    _check_tuner(config)
     if config.burn_in >= config.num_steps:
         raise ConfigError("burn_in", config.burn_in, f"a whole number below num_steps={config.num_steps}")
     if config.num_steps % config.thinning:
@@ -690,8 +690,7 @@ def _check_network(config: RunConfig) -> None:
         raise ConfigError("burn_in", config.burn_in, f"a multiple of thinning={config.thinning}")
 
 
-def _check_tuner(config: RunConfig) -> None:
-    tuner, sampler = config.tuner, config.sampler
+def _check_tuner(tuner: AnyTunerConfig, sampler: SamplerConfig) -> None:
     if isinstance(tuner, AdaptationConfig) != isinstance(sampler, MCLMCConfig):
         if isinstance(sampler, MCLMCConfig):
             raise ConfigError(

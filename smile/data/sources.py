@@ -243,9 +243,8 @@ def _numbers(path: Path, column: pd.Series) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise DataError(
-            f"{path}, line {row + 2}, column {column.name!r}: {column.iloc[row]!r} is not a finite number"
-        )
+        cell = column.tolist()[row]
+        raise DataError(f"{path}, line {row + 2}, column {column.name!r}: {cell!r} is not a finite number")
     return numbers
 
 

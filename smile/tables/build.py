@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from smile.tables import render
-from smile.tables.cells import SELECTIONS, Cells, newest_runs, tabulate
+from smile.tables.cells import Cells, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.spec import TableSpec
 from smile.tracking.parquet import read_metrics, write_bytes_atomic, write_text_atomic
@@ -33,22 +34,23 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         FileNotFoundError: where the directory holds no finished run.
     """
     frame = read_metrics(experiment_dir, spec.command(scale))
-    frame, replaced = newest_runs(frame, spec.keys)
+    frame = frame.assign(method=frame["sampler"] + " " + frame["tuner"])
+    frame, replaced = newest_runs(frame, (*spec.keys, "seed"))
     spec, absent = _with_runs(spec, frame)
     tables = {
         (metric, selection): tabulate(frame, spec, metric, selection)
         for metric in spec.metrics
-        for selection in SELECTIONS
+        for selection in spec.selections
     }
     texts = {
-        "table.md": render.markdown(spec, tables, _facts(frame, replaced, absent, scale)),
+        "table.md": render.markdown(spec, tables, _facts(frame, spec.keys, replaced, absent, scale)),
         "table.tex": render.latex(spec, tables),
         "table.csv": render.csv_text(spec, tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
     metric = next(iter(spec.metrics))
-    figure = draw(frame, spec, tables[metric, "all"], metric)
+    figure = draw(frame, spec, tables[metric, spec.selections[0]], metric)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
         content = io.BytesIO()
@@ -73,16 +75,19 @@ def _with_runs(spec: TableSpec, frame: pd.DataFrame) -> tuple[TableSpec, list[st
     return replace(spec, labels=present), absent
 
 
-def _facts(frame: pd.DataFrame, replaced: int, absent: list[str], scale: str) -> list[str]:
+def _facts(
+    frame: pd.DataFrame, keys: Sequence[str], replaced: int, absent: list[str], scale: str
+) -> list[str]:
     """What the numbers come from."""
     steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
+    frame = frame[frame["num_steps"] > 0]  # a deep ensemble makes none
     replications = ", ".join(
-        str(number) for number in sorted(frame.groupby("run_id")["replication"].nunique().unique())
+        str(number) for number in sorted(frame.groupby(list(keys))["replication"].nunique().unique())
     )
     versions = ", ".join(sorted(frame["smile_version"].unique()))
     commits = ", ".join(sorted({commit for commit in frame["git_commit"] if commit})) or "unknown"
     facts = [
-        f"Scale {scale}: {steps} steps, {replications} replications, {frame['run_id'].nunique()} runs.",
+        f"Scale {scale}: {steps} steps, replications: {replications}, {frame['run_id'].nunique()} runs.",
         f"Version {versions}, commit {commits}, {frame['created'].min()[:10]} to {frame['created'].max()[:10]}.",
     ]
     if absent:

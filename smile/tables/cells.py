@@ -18,6 +18,7 @@ BASELINE = "baseline"
 # How a step size is chosen.
 SELECTIONS = {
     "all": "best step size and its mean ± standard error from all replications",
+    "validation": "step size chosen on validation data, mean ± standard error over seeds on test data",
     "honest": "step size chosen on the first half of the replications, mean ± standard error from the other half",
 }
 
@@ -62,17 +63,21 @@ def newest_runs(frame: pd.DataFrame, keys: Iterable[str]) -> tuple[pd.DataFrame,
     return frame[frame["run_id"].isin(kept)], len(runs) - len(kept)
 
 
-def select(rows: pd.DataFrame, selection: str) -> Cell | None:
-    """The cell of one run.
+def select(
+    rows: pd.DataFrame, selection: str, chosen_by: pd.DataFrame | None = None, highest: bool = False
+) -> Cell | None:
+    """The cell of one configuration.
 
     Args:
-        rows: one run's rows of one metric.
+        rows: its rows of the metric to report.
         selection: a key of ``SELECTIONS``.
+        chosen_by: its rows of the metric that chooses the step size; None: ``rows``.
+        highest: whether the highest value is the best.
 
     Returns:
         The cell, or None where the replications do not suffice to choose and report separately.
     """
-    choose, report = rows, rows
+    choose, report = rows if chosen_by is None else chosen_by, rows
     if selection == "honest":
         replications = sorted(rows["replication"].unique())
         first = replications[: math.ceil(len(replications) / 2)]
@@ -81,8 +86,8 @@ def select(rows: pd.DataFrame, selection: str) -> Cell | None:
         if report.empty:
             return None
     metric, run_id = rows["metric"].iloc[0], rows["run_id"].iloc[0]
-    chosen, reported = summarise(choose).loc[metric], summarise(report).loc[metric]
-    best = best_step_size(chosen)
+    chosen, reported = summarise(choose).loc[choose["metric"].iloc[0]], summarise(report).loc[metric]
+    best = best_step_size(chosen, highest)
     if best is None:
         mean = error = math.nan
     elif len(chosen) == 1:  # nothing to choose; an adapted step size differs between the halves
@@ -111,18 +116,25 @@ def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) 
         metric: a key of ``spec.metrics``.
         selection: a key of ``SELECTIONS``.
     """
-    frame = frame[frame["metric"] == metric]
+    rule = spec.metrics[metric]
+    chosen_by = rule.chosen_by or metric
+    frame = frame[frame["metric"].isin([metric, chosen_by])]
     baseline = _is_baseline(frame, spec)
     cells: dict[tuple[tuple[str, ...], str], Cell] = {}
+
+    def selected(rows: pd.DataFrame) -> Cell | None:
+        reported, choosing = (rows[rows["metric"] == name] for name in (metric, chosen_by))
+        return None if reported.empty else select(reported, selection, choosing, rule.highest)
+
     for values, rows in frame[~baseline].groupby(list(spec.keys)):
-        cell = select(rows, selection)
+        cell = selected(rows)
         if cell is not None:
             cells[values[:-1], values[-1]] = _beside_print(
                 cell, spec, dict(zip(spec.keys, values, strict=True)), metric
             )
     if spec.baseline:
         for values, rows in frame[baseline].groupby(list(spec.baseline.keys)):
-            cell = select(rows, selection)
+            cell = selected(rows)
             if cell is None:
                 continue
             where = dict(zip(spec.baseline.keys, values, strict=True))

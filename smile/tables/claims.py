@@ -1,7 +1,7 @@
 """Sentences about a table that either hold or do not.
 
-Two forms: ``psmile < smile where noise in [diagonal, correlated]`` and
-``smile within factor 3 of baseline where noise = isotropic and target = icg``.
+Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``>``) and
+``smile within factor 3 of baseline where noise = isotropic and target = icg``. A space in a name is written as ``+``.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 __all__ = ["Claim", "holds", "parse_claim"]
 
-_CLAIM = re.compile(r"(\w+) (?:<|within factor (\S+) of) (\w+)(?: where (.+))?")
+_CLAIM = re.compile(r"([\w+]+) (?:([<>])|within factor (\S+) of) ([\w+]+)(?: where (.+))?")
 _CONDITION = re.compile(r"(\w+) (?:= (\w+)|in \[([\w, ]+)\])")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``left < right``, or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
+    """``left < right`` (or >), or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
 
     text: str
     left: str
     right: str
+    sign: str  # < or >, or ≈ with a factor
     factor: float | None
     where: dict[str, tuple[str, ...]]
 
@@ -42,7 +43,8 @@ def parse_claim(text: str) -> Claim:
         raise ValueError(
             f"claim {text!r} is neither 'a < b' nor 'a within factor 2 of b', with 'where key = value'"
         )
-    left, factor, right, conditions = match.groups()
+    left, sign, factor, right, conditions = match.groups()
+    left, right = left.replace("+", " "), right.replace("+", " ")
     where = {}
     for condition in conditions.split(" and ") if conditions else ():
         part = _CONDITION.fullmatch(condition)
@@ -52,7 +54,7 @@ def parse_claim(text: str) -> Claim:
             )
         key, value, values = part.groups()
         where[key] = (value,) if value else tuple(entry.strip() for entry in values.split(","))
-    return Claim(text, left, right, float(factor) if factor else None, where)
+    return Claim(text, left, right, sign or "≈", float(factor) if factor else None, where)
 
 
 def holds(claim: Claim, left: float, right: float) -> bool | None:
@@ -60,5 +62,5 @@ def holds(claim: Claim, left: float, right: float) -> bool | None:
     if not (math.isfinite(left) and math.isfinite(right)):
         return None
     if claim.factor is None:
-        return left < right
+        return left < right if claim.sign == "<" else left > right
     return left <= claim.factor * right and right <= claim.factor * left

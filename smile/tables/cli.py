@@ -47,8 +47,9 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     if not console.is_terminal:
         console = Console(width=_LOG_WIDTH)
     metric = next(iter(spec.metrics))
-    cells = report.tables[metric, "all"]
-    console.print(terminal_table(spec, cells, metric, "all"))
+    selection = spec.selections[0]
+    cells = report.tables[metric, selection]
+    console.print(terminal_table(spec, cells, metric, selection))
     for line in (*summary_lines(spec, cells), LEGEND):
         console.print(line, highlight=False)
     for path in report.paths:

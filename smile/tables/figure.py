@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 _LEGEND_ENTRY_INCHES = 1.6
-_MOST_DECADES = 6.0  # a chain that is about to diverge must not flatten all others
+_MOST_DECADES = 6.0  # on a logarithmic axis
+_MOST_UNITS = 2.0  # on a linear one, nats
 
 # Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print.
 _STYLES = (
@@ -58,7 +60,7 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Fig
                 _draw_line(axis, groups[(*row, column)], cells, (row, column), color, marker)
         if (row, BASELINE) in cells:
             axis.axhline(cells[row, BASELINE].mean, color="0.35", linestyle=":", linewidth=1.3)
-        axis.set(xscale="log", yscale="log")
+        axis.set(xscale="log", yscale="linear" if spec.metrics[metric].highest else "log")
         axis.grid(color="0.92", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
@@ -69,20 +71,30 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Fig
         )
     for axis, label in zip(axes[0], spec.labels[spec.rows[-1]].values(), strict=True):
         axis.set_title(label, fontsize=10, fontweight="bold")
-    for axis in axes[:, 0]:
-        bottom, top = axis.get_ylim()
-        axis.set_ylim(bottom, min(top, bottom * 10**_MOST_DECADES))
+    for row_of_axes in axes:
+        _limit(row_of_axes, spec.metrics[metric].highest)
     figure.supxlabel("step size", fontsize=10)
-    figure.supylabel(spec.metrics[metric], fontsize=10)
+    figure.supylabel(spec.metrics[metric].label, fontsize=10)
     _draw_legend(figure, spec)
     return figure
+
+
+def _limit(axes: Sequence[Axes], highest: bool) -> None:
+    """What is far worse than the best must not flatten all the rest; the axes of a row share their limits."""
+    bottom, top = axes[0].get_ylim()
+    if highest:
+        axes[0].set_ylim(max(bottom, top - _MOST_UNITS), top)
+    else:
+        axes[0].set_ylim(bottom, min(top, bottom * 10**_MOST_DECADES))
 
 
 def _draw_line(
     axis: Axes, rows: pd.DataFrame, cells: Cells, key: tuple[tuple[str, ...], str], color: str, marker: str
 ) -> None:
     line = summarise(rows).droplevel("metric").sort_index()
-    low = (line["mean"] - line["error"]).where(line["mean"] > line["error"], line["mean"] / 3)
+    low = line["mean"] - line["error"]
+    if axis.get_yscale() == "log":
+        low = low.where(low > 0, line["mean"] / 3)
     axis.fill_between(line.index, low, line["mean"] + line["error"], color=color, alpha=0.2, linewidth=0)
     axis.plot(line.index, line["mean"], color=color, marker=marker, markersize=3, linewidth=1.2)
     cell = cells.get(key)

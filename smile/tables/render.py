@@ -21,7 +21,7 @@ MISSING = "—"
 
 LEGEND = (
     "Cell: mean ± standard error over replications at the best step size, and that step size; below it the published "
-    "value and the ratio ours / published. Bold: lowest of the row without the baseline. ↓ ↑: the best step size is "
+    "value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step size is "
     "the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, which "
     "were not eligible. —: no run."
 )
@@ -54,9 +54,9 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
         header = _header(spec, cells)
         lines += [_markdown_row(header), _markdown_row("---" for _ in header)]
         for labels, row in _rows(spec, cells):
-            lowest = _lowest(spec, row)
+            best = _best(spec, row, spec.metrics[metric].highest)
             lines.append(
-                _markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is lowest)) for cell in row)])
+                _markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is best)) for cell in row)])
             )
         lines.append("")
     lines += [LEGEND, ""]
@@ -80,9 +80,9 @@ def latex(spec: TableSpec, tables: Tables) -> str:
         ]
         lines += [_latex_row(map(_escape, header)), r"\midrule"]
         for labels, row in _rows(spec, cells):
-            lowest = _lowest(spec, row)
+            best = _best(spec, row, spec.metrics[metric].highest)
             lines.append(
-                _latex_row([*map(_escape, labels), *(_latex_cell(cell, cell is lowest) for cell in row)])
+                _latex_row([*map(_escape, labels), *(_latex_cell(cell, cell is best) for cell in row)])
             )
         lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", ""]
     return "\n".join(lines)
@@ -129,20 +129,30 @@ def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
 
 def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
     """In how many cells each claim holds, by every metric and in print; then each cell, by the first metric."""
-    header = ["claim", *spec.metrics.values(), *(["in print"] if spec.published else [])]
+    header = [
+        "claim",
+        *(metric.label for metric in spec.metrics.values()),
+        *(["in print"] if spec.published else []),
+    ]
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        counts = [_count(_judged(spec, claim, tables[metric, "all"])) for metric in spec.metrics]
+        counts = [_count(_judged(spec, claim, tables[metric, spec.selections[0]])) for metric in spec.metrics]
         if spec.published:
-            counts.append(_count(_judged(spec, claim, tables[spec.published.beside[0], "all"], "published")))
+            counts.append(
+                _count(
+                    _judged(spec, claim, tables[spec.published.beside[0], spec.selections[0]], "published")
+                )
+            )
         yield _markdown_row([f"`{claim.text}`", *counts])
     header = ["claim", *spec.rows, "left", "right", "holds?", "in print?"]
     yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        for row, left, right, verdict in _judged(spec, claim, tables[next(iter(spec.metrics)), "all"]):
+        for row, left, right, verdict in _judged(
+            spec, claim, tables[next(iter(spec.metrics)), spec.selections[0]]
+        ):
             yield _markdown_row(
                 [
-                    f"{claim.left} {'<' if claim.factor is None else '≈'} {claim.right}",
+                    f"{claim.left} {claim.sign} {claim.right}",
                     *(spec.labels[key][value] for key, value in zip(spec.rows, row, strict=True)),
                     _value(left),
                     _value(right),
@@ -180,7 +190,7 @@ def _uncertainty(claim: Claim, left: Cell, right: Cell) -> str:
 
 
 def _heading(spec: TableSpec, metric: str, selection: str) -> str:
-    label = spec.metrics[metric]
+    label = spec.metrics[metric].label
     return f"{label[:1].upper()}{label[1:]}; {SELECTIONS[selection]}"
 
 
@@ -196,11 +206,11 @@ def _rows(spec: TableSpec, cells: Cells) -> Iterator[tuple[list[str], list[Cell 
         yield labels, [cells.get((row, column)) for column in columns]
 
 
-def _lowest(spec: TableSpec, row: Sequence[Cell | None]) -> Cell | None:
-    """The lowest cell of a row; the baseline comes last and does not compete."""
+def _best(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> Cell | None:
+    """The best cell of a row; the baseline comes last and does not compete."""
     own = row[: len(spec.labels[spec.columns])]
     finite = [cell for cell in own if cell is not None and math.isfinite(cell.mean)]
-    return min(finite, key=lambda cell: cell.mean, default=None)
+    return min(finite, key=lambda cell: -cell.mean if highest else cell.mean, default=None)
 
 
 def _cell_lines(cell: Cell | None) -> list[str]:
@@ -210,7 +220,8 @@ def _cell_lines(cell: Cell | None) -> list[str]:
     if math.isnan(cell.mean):
         ours = f"diverged {diverged}".rstrip()
     else:
-        ours = f"{_value(cell)} @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}{diverged}"
+        at = "" if math.isnan(cell.step_size) else f" @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}"
+        ours = f"{_value(cell)}{at}{diverged}"
     if math.isnan(cell.published):
         return [ours]
     ratio = "" if math.isnan(cell.ratio) else f", {_ratio(cell.ratio)}×"
@@ -248,19 +259,19 @@ def _step_size(step_size: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def _emphasise(cell: Cell | None, lowest: bool) -> list[str]:
+def _emphasise(cell: Cell | None, best: bool) -> list[str]:
     first, *rest = _cell_lines(cell)
-    if cell is not None and lowest:
-        value, _, step = first.partition(" @ ")
-        first = f"**{value}** @ {step}"
+    if cell is not None and best:
+        value, at, step = first.partition(" @ ")
+        first = f"**{value}**{at}{step}"
     return [first, *rest]
 
 
-def _latex_cell(cell: Cell | None, lowest: bool) -> str:
+def _latex_cell(cell: Cell | None, best: bool) -> str:
     first, *rest = map(_escape, _cell_lines(cell))
-    if cell is not None and lowest:
-        value, _, step = first.partition(" @ ")
-        first = rf"\textbf{{{value}}} @ {step}"
+    if cell is not None and best:
+        value, at, step = first.partition(" @ ")
+        first = rf"\textbf{{{value}}}{at}{step}"
     return rf"\shortstack{{{first}\\{rest[0]}}}" if rest else first
 
 

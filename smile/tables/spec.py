@@ -15,13 +15,28 @@ import yaml
 from smile.paths import experiments_dir
 from smile.tables.claims import Claim, parse_claim
 
-__all__ = ["Baseline", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
+__all__ = ["Baseline", "Metric", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
 
 SPEC_FILE = "table.yaml"
 
 
 class SpecError(ValueError):
     """A table that does not exist or cannot be read, in one line."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a table.
+
+    Attributes:
+        label: what the table calls it.
+        highest: whether the highest value is the best, not the lowest.
+        chosen_by: metric that chooses the step size; None: the metric itself.
+    """
+
+    label: str
+    highest: bool = False
+    chosen_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Baseline:
 class TableSpec:
     """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance.
 
+    Rows and columns are columns of the metrics, or ``method``: sampler and tuner, ``smile energy_variance``.
     ``notes`` stand above the numbers: what a reader must know that the runs do not say.
     """
 
@@ -60,7 +76,7 @@ class TableSpec:
     rows: tuple[str, ...]
     columns: str
     labels: dict[str, dict[str, str]]
-    metrics: dict[str, str]
+    metrics: dict[str, Metric]
     published: Published | None = None
     baseline: Baseline | None = None
     claims: tuple[Claim, ...] = field(default=())
@@ -70,6 +86,12 @@ class TableSpec:
     def keys(self) -> tuple[str, ...]:
         """The columns that together name a cell."""
         return (*self.rows, self.columns)
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """How step sizes are chosen: by replications of the metric itself, or on validation data."""
+        is_validated = any(metric.chosen_by for metric in self.metrics.values())
+        return ("validation",) if is_validated else ("all", "honest")
 
     def row_values(self) -> list[tuple[str, ...]]:
         """The rows of the table in order, as values in the data."""
@@ -107,6 +129,10 @@ def read_spec(path: Path) -> TableSpec:
             values["published"] = _published(path.parent, **published)
         if baseline := values.get("baseline"):
             values["baseline"] = _baseline(path.parent, values, **baseline)
+        values["metrics"] = {
+            name: Metric(**({"label": metric} if isinstance(metric, str) else metric))
+            for name, metric in values["metrics"].items()
+        }
         values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
