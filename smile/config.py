@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -325,7 +326,10 @@ class BNNConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """``data=...``: what a network learns; ``path``, ``target`` and ``task`` are those of ``data=csv``."""
+    """``data=...``: what a network learns; ``path``, ``target`` and ``task`` are those of ``data=csv``.
+
+    ``digest`` is no option but says what the file held when the config was composed: other contents are another run.
+    """
 
     name: Literal["airfoil", "energy", "bikesharing", "diabetes", "digits", "csv"] = _option(_text)
     train: float = _option(_number(0, 1))
@@ -336,6 +340,7 @@ class DataConfig:
     task: Literal["auto", "regression", "classification"] = _option(
         _choice("auto", "regression", "classification"), default="auto"
     )
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -483,7 +488,7 @@ _HELPER_NODES = ("grid", "compat", "protocol")
 
 # What a run's numbers do not depend on.
 _NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "devices", "results_dir")
-_NESTED_NOT_IN_RUN_ID = {"data": ("dir",), "target": ("draws", "checkpoint_minutes")}
+_NESTED_NOT_IN_RUN_ID = {"data": ("dir", "path"), "target": ("draws", "checkpoint_minutes")}
 
 
 # ---- parsing -------------------------------------------------------------------------------------
@@ -508,6 +513,8 @@ def parse(cfg: DictConfig) -> RunConfig:
             raise UnknownOptionError(key, fields)
     nested: dict[str, Any] = {group: _build_choice(group, values.pop(group, None)) for group in _CHOICES}
     nested["tracker"] = _build_tracker(values.pop("tracker", None))
+    if nested["data"] is not None and nested["data"].path:
+        nested["data"] = dataclasses.replace(nested["data"], digest=_digest(nested["data"].path))
     _check_tuner(nested["tuner"], nested["sampler"])  # decides what a step size may be
     nested["step_size"] = _step_sizes(values.pop("step_size", None), cfg, nested)
     plain = {name: field for name, field in fields.items() if name not in nested}
@@ -558,6 +565,14 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     """The resolved config as plain nested dictionaries, lists and scalars."""
     plain = {key: value for key, value in dataclasses.asdict(config).items() if value is not None}
     return plain | {"step_size": list(config.step_size)}
+
+
+def _digest(path: str) -> str:
+    """Of a file's contents; empty where it cannot be read, which loading it will explain."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+    except OSError:
+        return ""
 
 
 def _resolve(cfg: DictConfig, key: str) -> Any:

@@ -144,7 +144,7 @@ def _warm_start_digest(config: RunConfig) -> str:
     plain = to_dict(config)
     names = ("data", "model", "warm_start", "replications", "seed", "precision")
     identity = {name: plain[name] for name in names} | {"likelihood": plain["target"]["likelihood"]}
-    identity["data"] = {k: v for k, v in identity["data"].items() if k != "dir"}
+    identity["data"] = {k: v for k, v in identity["data"].items() if k not in ("dir", "path")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -201,7 +201,7 @@ def _record_warm_start(
     directory = experiment_dir(config.results_dir, config.experiment, config.scale) / "runs" / warm.digest
     if (directory / METRICS_FILE).exists():
         return
-    values = _predictive_values(network, accumulators, 0, 1)
+    values = _predictive_values(network, accumulators, 0, 1) | {"lppd_gain": 0.0}  # over itself
     table = pd.DataFrame(
         {
             "step_size": math.nan,

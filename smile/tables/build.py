@@ -49,7 +49,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
-    metric = next(iter(spec.metrics))
+    metric = spec.figure or next(iter(spec.metrics))
     figure = draw(frame, spec, tables[metric, spec.selections[0]], metric)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
@@ -79,8 +79,8 @@ def _facts(
     frame: pd.DataFrame, keys: Sequence[str], replaced: int, absent: list[str], scale: str
 ) -> list[str]:
     """What the numbers come from."""
-    steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
     frame = frame[frame["num_steps"] > 0]  # a deep ensemble makes none
+    steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
     replications = ", ".join(
         str(number) for number in sorted(frame.groupby(list(keys))["replication"].nunique().unique())
     )

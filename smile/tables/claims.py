@@ -1,6 +1,7 @@
 """Sentences about a table that either hold or do not.
 
-Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``>``) and
+Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``beats``, which is > where the
+highest value is the best) and
 ``smile within factor 3 of baseline where noise = isotropic and target = icg``. A space in a name is written as ``+``.
 """
 
@@ -12,18 +13,18 @@ from dataclasses import dataclass
 
 __all__ = ["Claim", "holds", "parse_claim"]
 
-_CLAIM = re.compile(r"([\w+]+) (?:([<>])|within factor (\S+) of) ([\w+]+)(?: where (.+))?")
+_CLAIM = re.compile(r"([\w+]+) (?:(<|beats)|within factor (\S+) of) ([\w+]+)(?: where (.+))?")
 _CONDITION = re.compile(r"(\w+) (?:= (\w+)|in \[([\w, ]+)\])")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``left < right`` (or >), or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
+    """``left < right``, ``left beats right``, or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
 
     text: str
     left: str
     right: str
-    sign: str  # < or >, or ≈ with a factor
+    sign: str  # < or beats, or ≈ with a factor
     factor: float | None
     where: dict[str, tuple[str, ...]]
 
@@ -57,10 +58,17 @@ def parse_claim(text: str) -> Claim:
     return Claim(text, left, right, sign or "≈", float(factor) if factor else None, where)
 
 
-def holds(claim: Claim, left: float, right: float) -> bool | None:
-    """Whether two values agree with a claim, or None where one of them is not a finite number."""
+def holds(claim: Claim, left: float, right: float, highest: bool = False) -> bool | None:
+    """Whether two values agree with a claim, or None where one of them is not a finite number.
+
+    Args:
+        claim: the sentence.
+        left: value of its left side.
+        right: value of its right side.
+        highest: whether the highest value is the best.
+    """
     if not (math.isfinite(left) and math.isfinite(right)):
         return None
     if claim.factor is None:
-        return left < right if claim.sign == "<" else left > right
+        return left > right if highest and claim.sign == "beats" else left < right
     return left <= claim.factor * right and right <= claim.factor * left

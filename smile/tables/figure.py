@@ -21,7 +21,7 @@ __all__ = ["draw"]
 
 _LEGEND_ENTRY_INCHES = 1.6
 _MOST_DECADES = 6.0  # on a logarithmic axis
-_MOST_UNITS = 2.0  # on a linear one, nats
+_MOST_UNITS = 1.0  # on a linear one, nats
 
 # Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print.
 _STYLES = (

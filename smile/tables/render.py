@@ -136,20 +136,20 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
     ]
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        counts = [_count(_judged(spec, claim, tables[metric, spec.selections[0]])) for metric in spec.metrics]
+        counts = [
+            _count(_judged(spec, claim, tables[metric, spec.selections[0]], metric))
+            for metric in spec.metrics
+        ]
         if spec.published:
-            counts.append(
-                _count(
-                    _judged(spec, claim, tables[spec.published.beside[0], spec.selections[0]], "published")
-                )
-            )
+            cells = tables[spec.published.beside[0], spec.selections[0]]
+            counts.append(_count(_judged(spec, claim, cells, spec.published.metric, "published")))
         yield _markdown_row([f"`{claim.text}`", *counts])
+    first = next(iter(spec.metrics))
+    cells = tables[first, spec.selections[0]]
     header = ["claim", *spec.rows, "left", "right", "holds?", "in print?"]
     yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        for row, left, right, verdict in _judged(
-            spec, claim, tables[next(iter(spec.metrics)), spec.selections[0]]
-        ):
+        for row, left, right, verdict in _judged(spec, claim, cells, first):
             yield _markdown_row(
                 [
                     f"{claim.left} {claim.sign} {claim.right}",
@@ -163,14 +163,16 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
 
 
 def _judged(
-    spec: TableSpec, claim: Claim, cells: Cells, value: str = "mean"
+    spec: TableSpec, claim: Claim, cells: Cells, metric: str, value: str = "mean"
 ) -> list[tuple[tuple[str, ...], Cell, Cell, bool | None]]:
     """The rows that a claim covers and that have both runs, with its verdict."""
     judged = []
     for row in spec.row_values():
         left, right = cells.get((row, claim.left)), cells.get((row, claim.right))
         if claim.covers(dict(zip(spec.rows, row, strict=True))) and left and right:
-            judged.append((row, left, right, holds(claim, getattr(left, value), getattr(right, value))))
+            highest = metric in spec.metrics and spec.metrics[metric].highest
+            verdict = holds(claim, getattr(left, value), getattr(right, value), highest)
+            judged.append((row, left, right, verdict))
     return judged
 
 

@@ -77,6 +77,7 @@ class TableSpec:
     columns: str
     labels: dict[str, dict[str, str]]
     metrics: dict[str, Metric]
+    figure: str = ""  # the metric that the figure shows; empty: the first
     published: Published | None = None
     baseline: Baseline | None = None
     claims: tuple[Claim, ...] = field(default=())
@@ -171,6 +172,10 @@ def _read_printed(path: Path, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def _check(spec: TableSpec) -> None:
+    if spec.figure and spec.figure not in spec.metrics:
+        raise ValueError(
+            f"figure {spec.figure!r} is no metric of the table: valid are {', '.join(spec.metrics)}"
+        )
     for key in spec.keys:
         if key not in spec.labels:
             raise ValueError(f"no labels for {key}")

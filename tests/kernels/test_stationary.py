@@ -15,10 +15,10 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from smile import random
 from smile.base import Target
-from smile.kernels import gradient_noise, sghmc, sgld, smile
+from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, smile
 from smile.sampling import sample
 from smile.targets.icg import rotation_matrix
-from smile.tuners import constant, tuned
+from smile.tuners import Tuner, constant, energy_variance, tuned
 
 DIM = 3
 MEAN = np.array([1.0, -2.0, 0.5])
@@ -45,11 +45,11 @@ def gaussian(noise_factor: np.ndarray | None = None, covariance: np.ndarray = CO
     return Target("gaussian", DIM, lambda key: jnp.asarray(MEAN), logdensity, draw_batch, handles_chains=True)
 
 
-def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0):
+def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0, tuner: Tuner = constant()):
     """Mean and covariance about MEAN over all chains, each with its standard error."""
     samples = sample(
         target,
-        tuned(kernel(target.logdensity), constant()),
+        tuned(kernel(target.logdensity), tuner),
         np.full(chains, step_size),
         key=random.key(seed),
         num_steps=num_steps,
@@ -102,6 +102,33 @@ def test_sghmc_has_the_law_of_its_recursion(noise):
     assert_agrees(covariance, expected[:DIM, :DIM])
     if noise is not None:
         assert np.linalg.norm(expected[:DIM, :DIM] - COVARIANCE) > 6 * np.linalg.norm(covariance[1])
+
+
+@pytest.mark.parametrize("noise", [None, np.eye(DIM)], ids=["exact", "isotropic"])
+def test_adaptive_sghmc_with_a_frozen_preconditioner_samples_the_target(noise):
+    """At a step size at which the noise that it leaves out for that of the gradients, eps^2 S^2, hardly matters."""
+    kernel = lambda f: adasghmc(f, freeze_after=2000)  # noqa: E731
+    mean, covariance = moments(gaussian(noise), kernel, 0.02, 40_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, COVARIANCE, relative=0.02)
+
+
+def guarded_smile(reset_quantile):
+    """Covariance over the target's, along the diagonal, where divergent steps are undone at a fixed step size."""
+    tuner = energy_variance(reset_quantile=reset_quantile, adaptation_probability=0.0)
+    kernel = lambda f: smile(f, momentum_decoherence_length=20.0)  # noqa: E731
+    _, covariance = moments(gaussian(10 * np.eye(DIM)), kernel, 0.05, 20_000, tuner=tuner)
+    return np.diag(covariance[0]) / np.diag(COVARIANCE)
+
+
+def test_rare_resets_leave_the_target_as_it_is():
+    np.testing.assert_allclose(guarded_smile(0.999), 1, atol=0.05)
+
+
+def test_the_published_reset_quantile_narrows_the_target():
+    """A reset undoes the steps with the largest energy changes, which are no random ones: 4 to 7 % here."""
+    ratio = guarded_smile(0.98)
+    assert (0.88 < ratio).all() and (ratio < 0.99).all()
 
 
 def test_smile_on_the_full_batch_samples_the_target():

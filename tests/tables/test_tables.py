@@ -207,9 +207,10 @@ def test_claims() -> None:
     assert holds(claim, 3.1, 1.0) is False
     assert holds(parse_claim("a < b"), 1.0, 1.0) is False
     assert holds(parse_claim("a < b"), NAN, 1.0) is None
-    assert holds(parse_claim("a > b"), 2.0, 1.0) is True
-    assert parse_claim("a+c > b").left == "a c"
-    for wrong in ("a = b", "a < b where", "a < b where x", "a within 3 of b"):
+    for highest in (False, True):
+        assert holds(parse_claim("a beats b"), 2.0, 1.0, highest) is highest
+    assert parse_claim("a+c < b").left == "a c"
+    for wrong in ("a > b", "a < b where", "a < b where x", "a within 3 of b"):
         with pytest.raises(ValueError, match="is neither"):
             parse_claim(wrong)
 

@@ -1,0 +1,153 @@
+"""Chains of a network: what a monitor sees, devices, checkpoints and draws on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smile import random
+from smile.kernels import gradient_noise, smile
+from smile.sampling import Checkpoints, Length, Monitor, load_draws, sample_ensemble, write_draws
+from smile.tuners import constant, energy_variance, tuned
+
+ROWS, DIM, CHAINS = 60, 3, 4
+X = np.random.default_rng(0).normal(size=(ROWS, DIM)).astype(np.float32)
+Y = (X @ np.array([1.0, -2.0, 0.5]) + 0.7 * np.random.default_rng(1).normal(size=ROWS)).astype(np.float32)
+DATA = (jnp.asarray(X), jnp.asarray(Y))
+# Bayesian linear regression: the posterior is Gaussian.
+COVARIANCE = np.linalg.inv(X.T @ X + np.eye(DIM))
+MEAN = COVARIANCE @ X.T @ Y
+
+
+def logdensity(theta, batch):
+    x, y = batch
+    return -0.5 * jnp.sum(theta**2) - 0.5 * ROWS / y.shape[0] * jnp.sum((y - x @ theta) ** 2)
+
+
+def all_draws(length: Length) -> Monitor:
+    """Keeps every draw and counts them."""
+    most = length.num_steps // length.thinning
+
+    def update(state, positions, data):
+        draws = jax.lax.dynamic_update_index_in_dim(state["draws"], positions, state["count"], 1)
+        return {"draws": draws, "count": state["count"] + 1, "seen": state["seen"] + data}
+
+    def init(chains):
+        zero = jnp.zeros((), jnp.int32)
+        return {"draws": jnp.zeros((chains, most, DIM)), "count": zero, "seen": jnp.zeros(())}
+
+    return Monitor(init, update, lambda state: {"count": state["count"].astype(float)}, jnp.float32(1))
+
+
+def run(length: Length, *, tuner=None, batch_size=20, step_size=0.05, **options):
+    algorithm = tuned(smile(logdensity, preconditioner=gradient_noise()), tuner or constant())
+    positions = jnp.zeros((CHAINS, DIM))
+    return sample_ensemble(
+        lambda parameters: algorithm, (), positions, jnp.full(CHAINS, step_size), DATA, batch_size,
+        options.pop("monitor", all_draws(length)), length, key=random.key(0), **options,
+    )  # fmt: skip
+
+
+def test_the_posterior_of_a_linear_model():
+    """Mean and covariance of the exact posterior, from full batches (mini-batches would add their own variance)."""
+    length = Length(20_000, 2_000, 5)
+    algorithm = tuned(smile(logdensity, momentum_decoherence_length=1.0), constant())
+    result = sample_ensemble(
+        lambda parameters: algorithm, (), jnp.tile(jnp.asarray(MEAN, jnp.float32), (16, 1)), jnp.full(16, 0.1), DATA,
+        None, all_draws(length), length, key=random.key(0),
+    )  # fmt: skip
+    draws = np.asarray(result.accumulators["draws"][:, : int(result.accumulators["count"])], np.float64)
+    means = draws.mean(1)
+    np.testing.assert_array_less(np.abs(means.mean(0) - MEAN), 4.5 * means.std(0, ddof=1) / 4)
+    second = np.einsum("cti,ctj->cij", draws - MEAN, draws - MEAN) / draws.shape[1]
+    error = second.std(0, ddof=1) / 4
+    np.testing.assert_array_less(np.abs(second.mean(0) - COVARIANCE), 4.5 * error + 0.02 * COVARIANCE.max())
+
+
+def test_monitor_sees_exactly_the_kept_draws():
+    length = Length(430, 130, 10)
+    result = run(length)
+    assert int(result.accumulators["count"]) == 30 == float(result.accumulators["seen"])
+    assert result.steps[-1] == 430 and result.gradients_per_step == 2
+    assert result.history["count"][-1] == 30 and (np.diff(result.history["count"]) >= 0).all()
+    np.testing.assert_array_equal(result.accumulators["draws"][:, 29], result.state.kernel.position)
+    only_late = run(length, keeps=lambda step: step >= 300)
+    assert int(only_late.accumulators["count"]) == 13
+
+
+def test_chunks_do_not_change_a_number(monkeypatch: pytest.MonkeyPatch):
+    length = Length(1300, 0, 10)
+    expected = run(length, tuner=energy_variance())
+    monkeypatch.setattr("smile.sampling.ensemble.MAX_CHUNKS", 7)  # 7 does not divide 130
+    again = run(length, tuner=energy_variance())
+    assert len(again.steps) == 7 and again.steps[-1] == 1300
+    jax.tree.map(np.testing.assert_array_equal, again.state, expected.state)
+
+
+def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
+    length = Length(640, 100, 5)
+    expected = run(length, tuner=energy_variance())
+
+    class Killed(Exception):
+        pass
+
+    for kill_after in (60, 70, 100):  # each life dies some chunks later than the last checkpoint
+        lives = 0
+
+        def die(num_steps: int) -> None:
+            nonlocal lives
+            lives += num_steps
+            if lives >= kill_after * 5:  # noqa: B023
+                raise Killed
+
+        with pytest.raises(Killed):
+            run(length, tuner=energy_variance(), checkpoints=Checkpoints(tmp_path / "c", 0.0), on_chunk=die)
+    seen = []
+    again = run(
+        length, tuner=energy_variance(), checkpoints=Checkpoints(tmp_path / "c", 0.0), on_chunk=seen.append
+    )
+    assert sum(seen) == 640 and seen[0] >= 300
+    for field in ("state", "accumulators", "history", "num_divergent", "steps"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(again, field), getattr(expected, field))
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    checkpoints = Checkpoints(tmp_path / "c", 0.0)
+    tree = {"a": jnp.arange(3.0)}
+    for index in (1, 2):
+        checkpoints.save_if_due(index, jax.tree.map(lambda leaf, i=index: leaf + i, tree))
+    for file in (tmp_path / "c" / "2").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    index, restored = checkpoints.restore(tree)
+    assert index == 1 and restored["a"].tolist() == [1.0, 2.0, 3.0]
+    assert "checkpoint 2" in caplog.text and not (tmp_path / "c" / "2").exists()
+    checkpoints.clear()
+    assert checkpoints.restore(tree) is None
+
+
+def test_draws_on_disk_are_those_that_the_monitor_saw(tmp_path: Path):
+    length = Length(300, 100, 10)
+    result = run(length, on_draws=lambda chunk, draws: write_draws(tmp_path, chunk, draws))
+    np.testing.assert_array_equal(load_draws(tmp_path), result.accumulators["draws"][:, :20])
+    with pytest.raises(FileNotFoundError, match="target.draws=stream"):
+        load_draws(tmp_path / "nothing")
+
+
+def test_a_chain_that_leaves_the_numbers_is_counted_and_harms_no_other():
+    def breaks(theta, batch):
+        return logdensity(theta, batch) + jnp.where(theta[0] > 1e3, jnp.nan, 0.0)
+
+    length = Length(100, 0, 10)
+    algorithm = tuned(smile(breaks), constant())
+    start = jnp.zeros((CHAINS, DIM)).at[1, 0].set(2e3)
+    result = sample_ensemble(
+        lambda parameters: algorithm, (), start, jnp.full(CHAINS, 0.01), DATA, 20, all_draws(length), length,
+        key=random.key(0),
+    )  # fmt: skip
+    assert result.num_divergent.tolist() == [0, 100, 0, 0]
+    assert np.isfinite(result.state.kernel.position[np.array([0, 2, 3])]).all()

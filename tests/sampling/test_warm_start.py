@@ -1,0 +1,72 @@
+"""The deep ensemble: each member stops by itself and keeps its best state."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from smile import random
+from smile.sampling import train_ensemble
+
+X = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+Y = (X @ np.array([1.0, 0.0, -1.0, 2.0]) + 0.1 * np.random.default_rng(1).normal(size=90)).astype(np.float32)
+TRAIN, VALIDATION = (X[:60], Y[:60]), (X[60:], Y[60:])
+
+
+def init(key):
+    return {"w": jax.random.normal(key, (4,))}
+
+
+def loss(params, batch):
+    x, y = batch
+    return jnp.mean((y - x @ params["w"]) ** 2)
+
+
+def train(learning_rate=0.05, *, max_epochs=60, patience=5, seed=0, loss=loss, **options):
+    return train_ensemble(
+        init, loss, optax.adamw(learning_rate), TRAIN, VALIDATION,
+        members=3, key=random.key(seed), batch_size=16, max_epochs=max_epochs, patience=patience, **options,
+    )  # fmt: skip
+
+
+def test_members_are_trained_apart_and_learn():
+    trained = train(max_epochs=200, patience=20)
+    assert (trained.validation_loss < 0.02).all()
+    assert len(np.unique(trained.params["w"][:, 0])) == 3
+
+
+def test_the_state_with_the_lowest_validation_loss_is_kept():
+    """A rate so high that the loss jumps about."""
+    trained = train(1.5, patience=8)
+    again = jax.vmap(lambda w: loss({"w": w}, VALIDATION))(trained.params["w"])
+    np.testing.assert_allclose(again, trained.validation_loss, rtol=1e-5)
+    shorter = train(1.5, patience=8, max_epochs=int(trained.best_epoch.max()))
+    np.testing.assert_allclose(shorter.validation_loss, trained.validation_loss, rtol=1e-4)
+
+
+def test_a_member_stops_when_its_own_patience_is_over():
+    epochs = []
+    trained = train(1.0, patience=4, on_epoch=epochs.append)
+    stopped = trained.num_epochs < 60
+    assert stopped.any()
+    np.testing.assert_array_equal((trained.num_epochs - trained.best_epoch)[stopped], 4)
+    assert epochs == list(range(1, int(trained.num_epochs.max()) + 1))
+
+
+def test_no_epochs_give_the_initialisation():
+    trained = train(max_epochs=0)
+    assert (trained.best_epoch == 0).all() and np.isinf(trained.validation_loss).all()
+    assert np.isfinite(trained.params["w"]).all()
+
+
+def test_a_loss_that_is_never_finite_keeps_the_initialisation():
+    trained = train(loss=lambda params, batch: loss(params, batch) * jnp.nan, patience=3)
+    np.testing.assert_array_equal(trained.params["w"], train(max_epochs=0).params["w"])
+    assert (trained.num_epochs == 3).all()
+
+
+def test_seeds_decide():
+    np.testing.assert_array_equal(train(max_epochs=3).params["w"], train(max_epochs=3).params["w"])
+    assert not np.array_equal(train(max_epochs=3, seed=1).params["w"], train(max_epochs=3).params["w"])

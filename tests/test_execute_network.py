@@ -1,0 +1,133 @@
+"""Runs on networks, from a config to the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smile.execute import execute
+from smile.preflight import compose
+from smile.run import run_dir
+from smile.sampling import load_draws
+from smile.tracking import read_metrics, read_metrics_file
+
+SMALL = [
+    "target=bnn",
+    "scale=smoke",
+    "num_steps=100",
+    "burn_in=40",
+    "warm_start.max_epochs=5",
+    "tracker.wandb.mode=disabled",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*overrides: str) -> tuple[pd.DataFrame, Path]:
+    """Values by (metric, step size), and the folder of the run."""
+    config = compose([*SMALL, *overrides])
+    directory = run_dir(config)
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = execute(config, directory, label="test")
+    assert rows["value"].dtype == float and set(rows["replication"]) == {config.seed}
+    return rows.pivot(index="metric", columns="step_size", values="value"), directory
+
+
+def test_a_regression_with_two_step_sizes_and_the_tuner():
+    values, directory = run("+method=psmile", "step_size=[1e-3,1e-2]", "seed=3")
+    assert list(values.columns) == [1e-3, 1e-2]
+    for metric in (
+        "lppd",
+        "validation_lppd",
+        "rmse",
+        "rmse_original",
+        "coverage_90",
+        "calibration_error",
+        "lppd_gain",
+    ):
+        assert np.isfinite(values.loc[metric]).all()
+    assert {"final_step_size", "num_resets", "num_divergent", "num_non_finite", "rhat_max", "ess_min"} <= set(
+        values.index
+    )
+    assert (values.loc["row_gradients"] == 100 * 2 * 256).all()
+    assert {p.name for p in directory.iterdir()} == {
+        "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf",
+    }  # fmt: skip
+    history = pd.read_parquet(directory / "history.parquet")
+    last = history.query("split == 'test' and chain == -1").groupby("step_size")["lppd"].last()
+    np.testing.assert_allclose(last, values.loc["lppd"], rtol=1e-4)
+    assert set(history["chain"]) == {-1, 0, 1} and history["gradient_evaluations"].max() == 200
+    # The deep ensemble is a run of its own, and the gain is over it.
+    everything = read_metrics(directory.parents[1])
+    ensemble = everything[everything["sampler"] == "deep_ensemble"].set_index("metric")["value"]
+    np.testing.assert_allclose(values.loc["lppd_gain"], values.loc["lppd"] - ensemble["lppd"])
+    assert everything["run_id"].nunique() == 2
+
+
+def test_a_classification_with_streamed_draws():
+    values, directory = run("data=digits", "sampler=smile", "target.draws=stream", "step_size=1e-3")
+    for metric in ("lppd", "accuracy", "f1", "brier", "ece", "auroc", "aurc", "validation_accuracy"):
+        assert np.isfinite(values.loc[metric]).all()
+    draws = load_draws(directory / "draws")
+    assert draws.shape == (2, 6, 64 * 16 + 16 + 2 * (16 * 16 + 16) + 16 * 10 + 10)
+    assert (draws[:, 0] != draws[:, 5]).any()
+
+
+@pytest.mark.parametrize("method", ["mile", "adasghmc", "sghmc", "csgld", "smile_naive"])
+def test_every_method_runs(method: str):
+    values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic")
+    assert np.isfinite(values.loc["lppd"]).all()
+
+
+def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):
+    _, first = run("sampler=smile")
+    (file,) = (tmp_path / "results/warm_starts").glob("*.npz")
+    written = file.stat().st_mtime_ns
+    run("sampler=psmile", "target.prior=laplace")
+    assert file.stat().st_mtime_ns == written
+    run("sampler=smile", "warm_start.learning_rate=0.02")
+    assert len(list((tmp_path / "results/warm_starts").glob("*.npz"))) == 2
+
+
+def test_epochs_count_in_batches():
+    values, _ = run("target.count=epochs", "num_steps=4", "burn_in=2", "thinning=1", "target.batch_size=100")
+    assert (values.loc["row_gradients"] == 4 * 3 * 2 * 100).all()
+
+
+def test_the_same_config_gives_the_same_numbers(tmp_path: Path):
+    first, directory = run("+method=psmile")
+    (directory / "metrics.parquet").unlink()
+    again, _ = run("+method=psmile")
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+
+
+def test_a_table_of_ones_own(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(40, 10, 120), "dose": rng.uniform(0, 1, 120)})
+    frame["outcome"] = np.where(frame["age"] + 40 * frame["dose"] > 60, "ill", "well")
+    frame.to_csv("mine.csv", index=False)
+    own = ["data=csv", "data.path=mine.csv", "data.target=outcome", "target.batch_size=32"]
+    values, directory = run(*own)
+    assert 0.5 < values.loc["accuracy"].iloc[0] <= 1
+    # Other contents are another run, though the name is the same.
+    frame.assign(dose=0.0).to_csv("mine.csv", index=False)
+    assert run_dir(compose([*SMALL, *own])) != directory
+
+
+def test_metrics_are_on_disk_as_returned():
+    values, directory = run()
+    written = read_metrics_file(directory / "metrics.parquet")
+    assert (
+        set(written["data"]) == {"diabetes"}
+        and set(written["model"]) == {"fcn"}
+        and set(written["noise"]) == {"none"}
+    )
+    np.testing.assert_array_equal(
+        written.set_index("metric")["value"].sort_index(), values.sort_index().iloc[:, 0]
+    )
