@@ -1,6 +1,7 @@
-"""Speed of the kernels on one core, against what the same random numbers and gradients cost alone.
+"""Speed of the kernels, against what the same random numbers and gradients cost alone.
 
-    python scripts/bench.py            # all of it, about seven minutes; writes results/bench/bench.{md,csv}
+    python scripts/bench.py                    # all of it, about ten minutes; writes results/bench/*.{md,csv}
+    python scripts/bench.py --only network     # or analytic
 
 The limit of a sampler is a chain that draws the same noise, makes the same variates and evaluates the same number of
 gradients, in the same compiled loop, and does nothing else with them. Each measurement is a process of its own, pinned
@@ -21,6 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHAINS, THINNING, REPEATS = 105, 10, 5
+# The published work on bikesharing: 10 chains, batches of 256, a network of 754 parameters. Speed does not depend on
+# the values, so that rows are drawn at random.
+ROWS, FEATURES, MEMBERS, BATCH = (12165, 1738, 3476), 11, 10, 256
+METHODS = ("smile_naive", "psmile_naive", "psmile", "adasghmc")
 SAMPLERS = ("smile", "psmile", "sgld", "sghmc")
 
 
@@ -30,12 +35,17 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=100_000, help="steps per chain (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
+    parser.add_argument("--only", choices=("analytic", "network"), help="one of the two; default: both")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(**json.loads(options.measure))))
-    else:
+        arguments = json.loads(options.measure)
+        print(json.dumps((measure_network if "method" in arguments else measure)(**arguments)))
+        return
+    if options.only != "network":
         report(options.steps, options.output)
+    if options.only != "analytic":
+        report_networks(options.output)
 
 
 def report(steps: int, output: Path) -> None:
@@ -92,10 +102,67 @@ def report(steps: int, output: Path) -> None:
     print(f"\n{text}\n\nwritten to {output}/bench.md")
 
 
-def in_own_process(**arguments: object) -> dict[str, float]:
+def report_networks(output: Path) -> None:
+    import pandas as pd
+
+    from smile.tracking import write_text_atomic
+
+    cores = len(os.sched_getaffinity(0))
+    rows = []
+    for devices in dict.fromkeys((1, cores)):
+        for method in METHODS:
+            names = (method, f"limit of {method}")
+            runs = [
+                [in_own_process(method=name, devices=devices, steps=6000)["seconds"] for name in names]
+                for _ in range(2)
+            ]
+            ours, limit = (min(seconds) for seconds in zip(*runs, strict=True))
+            rows.append(
+                {
+                    "method": method,
+                    "devices": devices,
+                    "steps / s": f"{6000 / ours:,.0f}",
+                    "limit, steps / s": f"{6000 / limit:,.0f}",
+                    "ratio": f"{ours / limit:.2f}",
+                }
+            )
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    memory = [
+        {
+            "draws": f"{steps // THINNING:,}",
+            "peak memory": f"{run['megabytes']:.0f} MB",
+        }
+        for steps in (6000, 60_000)
+        for run in [in_own_process(method="psmile", devices=cores, steps=steps, burn_in=0)]
+    ]
+    text = "\n\n".join(
+        [
+            "# Speed on networks",
+            f"{machine()}. {MEMBERS} chains, {ROWS[0]:,} rows of {FEATURES} features, batch {BATCH}, network 16-16-16-1"
+            f" with ReLU, float32, no draws kept. A device is a core"
+            " with its own chains. Best of two, compilation (4 s) not counted.",
+            markdown(pd.DataFrame(rows)),
+            "The limit draws the same batches and evaluates the same number of gradients in the same"
+            " loop, and nothing else: two gradients in a step of SMILE and pSMILE, one in a step of adaSGHMC.",
+            f"Peak memory of pSMILE with every {THINNING}th draw evaluated on {ROWS[1] + ROWS[2]:,} rows:",
+            markdown(pd.DataFrame(memory)),
+            f"`make bench` writes this file. {time.strftime('%Y-%m-%d')}.",
+        ]
+    )
+    write_text_atomic(output / "network.md", text + "\n")
+    write_text_atomic(output / "network.csv", pd.DataFrame(rows).to_csv(index=False))
+    print(f"\n{text}\n\nwritten to {output}/network.md")
+
+
+def in_own_process(*, devices: int = 1, **arguments: object) -> dict[str, float]:
     command = [sys.executable, __file__, "--measure", json.dumps(arguments)]
+    flags = f"--xla_force_host_platform_device_count={devices}"
     done = subprocess.run(
-        command, env=os.environ | {"NPROC": "1"}, capture_output=True, text=True, check=False
+        command,
+        env=os.environ | {"NPROC": "1", "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"measuring {arguments} failed:\n{done.stderr}")
@@ -137,6 +204,78 @@ def measure(sampler: str, source: str, steps: int) -> dict[str, float]:
     chunks = len(ends) - 1  # the first one holds the compilation
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": (ends[-1] - ends[0]) / chunks * len(ends), "megabytes": megabytes}
+
+
+def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict[str, float]:
+    """Seconds of all steps without compilation, and the peak memory of the process in MB."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from smile import random
+    from smile.build import make_kernel, make_model, make_tuner
+    from smile.config import ModelConfig
+    from smile.data import Dataset, Split
+    from smile.execute.network import make_monitor
+    from smile.preflight import compose
+    from smile.sampling import Length, sample_ensemble
+    from smile.targets import Prior, bnn, likelihood
+    from smile.tuners import constant, tuned
+
+    name = method.removeprefix("limit of ")
+    config = compose(
+        ["target=bnn", f"+method={name}", "sampler.freeze_after=1" if name == "adasghmc" else "seed=0"]
+    )
+    rng = np.random.default_rng(0)
+    splits = [
+        Split(rng.normal(size=(rows, FEATURES)).astype(np.float32), rng.normal(size=rows).astype(np.float32))
+        for rows in ROWS
+    ]
+    dataset = Dataset("random", "regression", *splits, num_classes=0, y_mean=0.0, y_scale=1.0)
+    model = make_model(ModelConfig("fcn", (16, 16, 16)), 1)
+    posterior = bnn(model, likelihood("homoscedastic"), Prior(), jnp.asarray(splits[0].x[:2]), ROWS[0])
+    algorithm = tuned(make_kernel(config, 1)(posterior.logdensity), make_tuner(config, steps, 1))
+    if method != name:
+        gradients = 1 if name == "adasghmc" else 2
+        algorithm = tuned(only_gradients(posterior.logdensity, gradients), constant())
+    length = Length(steps, steps if burn_in is None else burn_in, THINNING)
+    keys = jax.random.split(random.key(0), MEMBERS)
+    positions = jax.vmap(lambda key: posterior.join(model.init(key, splits[0].x[:2]), jnp.zeros(())))(keys)
+    ends = []
+    sample_ensemble(
+        lambda parameters: algorithm,
+        (),
+        positions,
+        jnp.full(MEMBERS, 1e-4),
+        (jnp.asarray(splits[0].x), jnp.asarray(splits[0].y)),
+        BATCH,
+        make_monitor(dataset, posterior, 1, length),
+        length,
+        key=random.key(0),
+        on_chunk=lambda n: ends.append(time.perf_counter()),
+    )
+    chunks = len(ends) - 1  # the first one holds the compilation
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": (ends[-1] - ends[0]) / chunks * len(ends), "megabytes": megabytes}
+
+
+def only_gradients(logdensity_fn, gradients: int):
+    """The limit on networks: gradients, each at the point to which the one before led."""
+    import jax
+    import jax.numpy as jnp
+
+    from smile.base import Info, SamplingAlgorithm
+
+    class State(NamedTuple):
+        position: object
+
+    def step(key, state, batch, step_size):
+        point = state.position
+        for _ in range(gradients):
+            point = point + 1e-3 * step_size * jax.grad(logdensity_fn)(point, batch)
+        return State(point), Info(jnp.zeros(()), jnp.bool_(False), jnp.int32(gradients))
+
+    return SamplingAlgorithm(lambda position, key, batch: State(position), step)
 
 
 def only_what_is_needed(logdensity_fn, gradients: int):

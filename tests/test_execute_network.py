@@ -86,7 +86,7 @@ def test_every_method_runs(method: str):
 
 
 def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):
-    _, first = run("sampler=smile")
+    run("sampler=smile")
     (file,) = (tmp_path / "results/warm_starts").glob("*.npz")
     written = file.stat().st_mtime_ns
     run("sampler=psmile", "target.prior=laplace")

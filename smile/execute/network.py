@@ -25,6 +25,7 @@ from filelock import FileLock
 from smile import metrics, random
 from smile.build import Network, adapt, make_kernel, make_network, make_optimiser, make_tuner
 from smile.config import AdaptationConfig, BNNConfig, RunConfig, to_dict
+from smile.data import Dataset
 from smile.execute.record import as_rows
 from smile.kernels import smile
 from smile.metrics import predictive
@@ -38,6 +39,7 @@ from smile.sampling import (
     train_ensemble,
     write_draws,
 )
+from smile.targets import NetworkPosterior
 from smile.tracking import console, write_bytes_atomic, write_metrics
 from smile.tracking.console import Advance
 from smile.tracking.figure import Calibration, Curve, RunFigure, save_run_figure
@@ -45,7 +47,7 @@ from smile.tracking.parquet import METRICS_FILE
 from smile.tuners import constant, tuned
 from smile.tuners.base import TunedAlgorithm
 
-__all__ = ["execute_network"]
+__all__ = ["execute_network", "make_monitor"]
 
 # Of how many test rows, and of at most how many draws, the predictions are kept for R-hat and ESS.
 _TRACED_ROWS = 32
@@ -91,7 +93,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     key_warm, key_adapt, key_sample = jax.random.split(random.key(config.seed), 3)
     with console.progress(run_dir, label, length.num_steps, groups * config.replications) as advance:
         warm = _warm_start(config, network, key_warm, advance)
-        monitor = _monitor(network, groups, length)
+        monitor = make_monitor(network.dataset, network.posterior, groups, length)
         ensemble = _evaluate_warm_start(network, warm, groups=1)
         _record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         sampled = _sample(
@@ -189,7 +191,7 @@ def _train(
 
 def _evaluate_warm_start(network: Network, warm: WarmStart, groups: int) -> Any:
     """The deep ensemble as a model average of one draw per member."""
-    monitor = _monitor(network, groups, Length(1, 0, 1))
+    monitor = make_monitor(network.dataset, network.posterior, groups, Length(1, 0, 1))
     accumulators = monitor.init(len(warm.positions))
     return jax.jit(monitor.update)(accumulators, jnp.asarray(warm.positions), monitor.data)
 
@@ -292,9 +294,15 @@ def _sample(
     return _Sampled(result, given, final)
 
 
-def _monitor(network: Network, groups: int, length: Length) -> Monitor:
-    """Accumulates predictive distributions on the validation and test rows, and traces a few predictions."""
-    dataset, posterior = network.dataset, network.posterior
+def make_monitor(dataset: Dataset, posterior: NetworkPosterior, groups: int, length: Length) -> Monitor:
+    """Accumulates predictive distributions on the validation and test rows, and traces a few predictions.
+
+    Args:
+        dataset: whose rows are predicted.
+        posterior: whose chains run.
+        groups: how many ensembles, of equally many chains in a row, are averaged apart.
+        length: of the chains, for the number of draws to trace.
+    """
     data = {s: (jnp.asarray(getattr(dataset, s).x), jnp.asarray(getattr(dataset, s).y)) for s in _SPLITS}
     is_classification = dataset.task == "classification"
     num_draws = max(1, (length.num_steps - length.burn_in) // length.thinning)

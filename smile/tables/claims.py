@@ -19,7 +19,7 @@ _CONDITION = re.compile(r"(\w+) (?:= (\w+)|in \[([\w, ]+)\])")
 
 @dataclass(frozen=True)
 class Claim:
-    """``left < right``, ``left beats right``, or both within ``factor`` of each other, in all rows whose keys lie in ``where``."""
+    """``left < right``, ``left beats right``, or both within ``factor`` of each other, in the rows of ``where``."""
 
     text: str
     left: str

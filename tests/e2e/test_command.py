@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smile.tracking import read_metrics
@@ -77,3 +78,57 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
     done = smile(*arguments, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout and "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_network_run_killed_three_times_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
+    """SIGKILL at random moments after the first checkpoint; metrics, history and draws are equal in the end."""
+    arguments = [
+        "target=bnn", "+method=psmile", "scale=smoke", "num_steps=40000", "burn_in=10000", "thinning=20",
+        "target.checkpoint_minutes=0", "target.draws=stream", "devices=1",
+    ]  # fmt: skip
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    whole = smile(*arguments, cwd=tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+
+    command = [sys.executable, "-m", "smile", *arguments]
+    rng, kills = np.random.default_rng(0), 0
+    for _ in range(3):
+        life = subprocess.Popen(
+            command, cwd=tmp_path / "killed", stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        runs = tmp_path / "killed/results/adhoc/smoke/runs"
+        newest = max((int(p.name) for p in runs.glob("*/checkpoints/*") if p.name.isdigit()), default=0)
+        deadline = time.monotonic() + 120
+        while life.poll() is None and time.monotonic() < deadline:  # until it has gone on from where it was
+            if any(int(p.name) > newest for p in runs.glob("*/checkpoints/*") if p.name.isdigit()):
+                break
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.3))
+        kills += life.poll() is None
+        os.killpg(life.pid, signal.SIGKILL)
+        life.wait()
+    assert kills == 3
+    again = smile(*arguments, cwd=tmp_path / "killed")
+    assert again.returncode == 0, again.stderr
+
+    one, other = (read_metrics(tmp_path / folder / "results/adhoc/smoke") for folder in ("whole", "killed"))
+    same = [name for name in one if name not in ("wall_seconds", "created")]
+    pd.testing.assert_frame_equal(one[same], other[same], check_exact=True)
+    for pattern in ("runs/*/history.parquet", "runs/*/draws/*.npy"):
+        files = [sorted((tmp_path / f / "results/adhoc/smoke").glob(pattern)) for f in ("whole", "killed")]
+        assert len(files[0]) == len(files[1]) > 0
+        assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
+
+
+def test_a_users_own_csv_from_file_to_lppd_in_one_command(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 2))
+    rows = "".join(f"{a:.4f},{b:.4f},{a - 2 * b + rng.normal() / 5:.4f}\n" for a, b in x)
+    (tmp_path / "wine.csv").write_text("acidity,sugar,quality\n" + rows)
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"^smile (target=bnn data=csv .*)$", readme, re.MULTILINE)
+    assert command
+    done = smile(*command[1].split(" "), "scale=smoke", "target.batch_size=32", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "LPPD" in done.stdout and "gain over DE" in done.stdout

@@ -45,11 +45,11 @@ def gaussian(noise_factor: np.ndarray | None = None, covariance: np.ndarray = CO
     return Target("gaussian", DIM, lambda key: jnp.asarray(MEAN), logdensity, draw_batch, handles_chains=True)
 
 
-def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0, tuner: Tuner = constant()):
+def moments(target, kernel, step_size, num_steps, *, chains=200, seed=0, tuner: Tuner | None = None):
     """Mean and covariance about MEAN over all chains, each with its standard error."""
     samples = sample(
         target,
-        tuned(kernel(target.logdensity), tuner),
+        tuned(kernel(target.logdensity), tuner or constant()),
         np.full(chains, step_size),
         key=random.key(seed),
         num_steps=num_steps,
@@ -128,7 +128,7 @@ def test_rare_resets_leave_the_target_as_it_is():
 def test_the_published_reset_quantile_narrows_the_target():
     """A reset undoes the steps with the largest energy changes, which are no random ones: 4 to 7 % here."""
     ratio = guarded_smile(0.98)
-    assert (0.88 < ratio).all() and (ratio < 0.99).all()
+    assert ratio.min() > 0.88 and ratio.max() < 0.99
 
 
 def test_smile_on_the_full_batch_samples_the_target():

@@ -74,8 +74,12 @@ def test_a_flax_module_or_two_functions(module, name):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("number", "returned int, not a flax module or a Model"), ("broken", "raised ZeroDivisionError"), ("dens", "did you mean 'dense'")],
-)  # fmt: skip
+    [
+        ("number", "returned int, not a flax module or a Model"),
+        ("broken", "raised ZeroDivisionError"),
+        ("dens", "did you mean 'dense'"),
+    ],
+)
 def test_what_is_wrong_is_one_line(module, name, message):
     with pytest.raises(ValueError, match=message):
         custom(f"{module}.{name}", 3)

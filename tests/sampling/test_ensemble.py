@@ -92,7 +92,7 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
     length = Length(640, 100, 5)
     expected = run(length, tuner=energy_variance())
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     for kill_after in (60, 70, 100):  # each life dies some chunks later than the last checkpoint
@@ -102,9 +102,9 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
             nonlocal lives
             lives += num_steps
             if lives >= kill_after * 5:  # noqa: B023
-                raise Killed
+                raise KilledError
 
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             run(length, tuner=energy_variance(), checkpoints=Checkpoints(tmp_path / "c", 0.0), on_chunk=die)
     seen = []
     again = run(
@@ -134,7 +134,7 @@ def test_draws_on_disk_are_those_that_the_monitor_saw(tmp_path: Path):
     length = Length(300, 100, 10)
     result = run(length, on_draws=lambda chunk, draws: write_draws(tmp_path, chunk, draws))
     np.testing.assert_array_equal(load_draws(tmp_path), result.accumulators["draws"][:, :20])
-    with pytest.raises(FileNotFoundError, match="target.draws=stream"):
+    with pytest.raises(FileNotFoundError, match=r"target\.draws=stream"):
         load_draws(tmp_path / "nothing")
 
 

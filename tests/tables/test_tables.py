@@ -49,7 +49,8 @@ def run_rows(
 ) -> list[dict[str, Any]]:
     """Rows of one run from {step size: value of each replication}, counted from ``first``."""
     constant = {
-        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise, "data": "none",
+        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise,
+        "data": "none",
         "model": "none",
         "noise_source": "injected", "noise_distribution": "gaussian", "sampler": sampler, "tuner": "none", "seed": 0,
         "num_steps": 10, "gradient_evaluations": 20, "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0",

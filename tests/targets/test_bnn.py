@@ -16,10 +16,10 @@ Y = np.random.default_rng(1).normal(size=12).astype(np.float32)
 LABELS = np.arange(12) % 4
 
 
-def posterior(name: str = "homoscedastic", prior: Prior = Prior(), classes: int = 0):
+def posterior(name: str = "homoscedastic", prior: Prior | None = None, classes: int = 0):
     chosen = likelihood(name, classes)
     model = from_flax(FCN((5, chosen.num_outputs)))
-    return model, bnn(model, chosen, prior, jnp.asarray(X), num_rows=48)
+    return model, bnn(model, chosen, prior or Prior(), jnp.asarray(X), num_rows=48)
 
 
 def position(made, seed: int = 0):
@@ -68,7 +68,7 @@ def test_batches_estimate_the_full_posterior_without_bias():
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 @pytest.mark.parametrize("name", ["normal", "laplace", "he", "glorot"])
 def test_priors(name, scale):
-    model, made = posterior(prior=Prior(name, scale))
+    _, made = posterior(prior=Prior(name, scale))
     theta = np.asarray(position(made), np.float64)
     params, _ = made.split(jnp.asarray(theta))
     sd = {"he": lambda i, o: np.sqrt(2 / i), "glorot": lambda i, o: np.sqrt(2 / (i + o))}.get(

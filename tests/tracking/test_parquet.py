@@ -18,7 +18,8 @@ import pytest
 from smile.tracking.parquet import SCHEMA, is_finished, read_metrics, write_metrics, write_text_atomic
 
 ROW: dict[str, Any] = {
-    "run_id": "r1", "experiment": "e", "scale": "smoke", "variant": "", "target": "icg", "data": "none", "model": "none", "noise": "isotropic",
+    "run_id": "r1", "experiment": "e", "scale": "smoke", "variant": "", "target": "icg", "data": "none",
+    "model": "none", "noise": "isotropic",
     "noise_source": "injected", "noise_distribution": "gaussian", "sampler": "smile", "tuner": "none", "seed": 0,
     "step_size": 1e-3, "replication": 0, "metric": "bias", "value": 0.5, "num_steps": 10, "gradient_evaluations": 20,
     "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0", "git_commit": "", "created": "2025-01-01",
