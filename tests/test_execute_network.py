@@ -55,7 +55,7 @@ def test_a_regression_with_two_step_sizes_and_the_tuner():
     assert {"final_step_size", "num_resets", "num_divergent", "num_non_finite", "rhat_max", "ess_min"} <= set(
         values.index
     )
-    assert (values.loc["row_gradients"] == 100 * 2 * 256).all()
+    np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 256 / 309)
     assert {p.name for p in directory.iterdir()} == {
         "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf",
     }  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_classification_with_streamed_draws():
     assert (draws[:, 0] != draws[:, 5]).any()
 
 
-@pytest.mark.parametrize("method", ["mile", "adasghmc", "sghmc", "csgld", "smile_naive"])
+@pytest.mark.parametrize("method", ["mile", "adasghmc", "csgld"])
 def test_every_method_runs(method: str):
     values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic")
     assert np.isfinite(values.loc["lppd"]).all()
@@ -97,7 +97,7 @@ def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):
 
 def test_epochs_count_in_batches():
     values, _ = run("target.count=epochs", "num_steps=4", "burn_in=2", "thinning=1", "target.batch_size=100")
-    assert (values.loc["row_gradients"] == 4 * 3 * 2 * 100).all()
+    np.testing.assert_allclose(values.loc["gradient_epochs"], 4 * 3 * 2 * 100 / 309)
 
 
 def test_the_same_config_gives_the_same_numbers(tmp_path: Path):

@@ -111,7 +111,9 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     adaptation = config.tuner.num_steps if isinstance(config.tuner, AdaptationConfig) else 0
     evaluations = (adaptation + int(sampled.result.steps[-1])) * sampled.result.gradients_per_step
     values = _values(config, network, sampled, ensemble, groups)
-    values["row_gradients"] = np.full(groups, float(evaluations * batch))
+    epochs = evaluations * batch / rows
+    values["gradient_epochs"] = np.full(groups, epochs)
+    values["lppd_gain_per_1000_epochs"] = values["lppd_gain"] / epochs * 1000
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     _write_history(run_dir, sampled, adaptation)
     save_run_figure(run_dir / "figure", _figure(config, network, sampled, ensemble, adaptation, values))
@@ -433,6 +435,10 @@ def _figure(
     result, groups = sampled.result, len(sampled.step_size)
     lppd = result.history["test"]["ensemble"]
     work = (result.steps + adaptation) * result.gradients_per_step
+    kept = (
+        np.arange(len(work)) >= np.isnan(lppd).all(axis=1).cumprod().sum()
+    )  # not what came before the first draw
+    kept |= not kept.any()
     chosen_by = values["validation_lppd"]
     best = int(np.nanargmax(chosen_by)) if np.isfinite(chosen_by).any() else 0
     test = network.dataset.test
@@ -446,7 +452,7 @@ def _figure(
     return RunFigure(
         title=config.label,
         task=network.dataset.task,
-        curves=[Curve(float(size), work, lppd[:, g]) for g, size in enumerate(sampled.step_size)],
+        curves=[Curve(float(size), work[kept], lppd[kept, g]) for g, size in enumerate(sampled.step_size)],
         best_step_size=float(sampled.step_size[best]),
         ensemble_lppd=predictive.evaluate(ensemble["test"], test.y)["lppd"],
         sampler=calibration(_group(result.accumulators["test"], best, groups)),

@@ -130,9 +130,13 @@ def _draw_lppd(axis: Axes, run: RunFigure) -> None:
     dashes = (0, (5, 2))
     label = f"deep ensemble{below}"
     axis.axhline(run.ensemble_lppd, color=_ENSEMBLE, linestyle=dashes, linewidth=1.5, label=label)
-    axis.set(xscale="log", xlabel="gradient evaluations per chain", ylabel="LPPD on test data (nats per row)")
+    axis.set(xlabel="gradient evaluations per chain", ylabel="LPPD on test data (nats per row)")
     work = np.concatenate([curve.gradient_evaluations for curve in curves])
-    axis.set_xlim(work.min() / 1.3, work.max() * 1.3)  # the axis cannot find it where no value is finite
+    margin = 0.03 * (work.max() - work.min()) or 1.0
+    axis.set_xlim(
+        work.min() - margin, work.max() + margin
+    )  # the axis cannot find it where no value is finite
+    axis.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
     if floor > -np.inf:
         axis.set_ylim(bottom=floor, top=_highest(run) + 0.05 * (_highest(run) - floor))
         axis.set_ylabel("LPPD on test data (nats per row)\n(curves continue below the axis)", linespacing=1.4)

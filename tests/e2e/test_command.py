@@ -83,7 +83,7 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
 def test_a_network_run_killed_three_times_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
     """SIGKILL at random moments after the first checkpoint; metrics, history and draws are equal in the end."""
     arguments = [
-        "target=bnn", "+method=psmile", "scale=smoke", "num_steps=40000", "burn_in=10000", "thinning=20",
+        "target=bnn", "+method=psmile", "scale=smoke", "num_steps=20000", "burn_in=10000", "thinning=500",
         "target.checkpoint_minutes=0", "target.draws=stream", "devices=1",
     ]  # fmt: skip
     for folder in ("whole", "killed"):
