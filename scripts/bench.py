@@ -132,7 +132,7 @@ def report_networks(output: Path) -> None:
             "draws": f"{steps // THINNING:,}",
             "peak memory": f"{run['megabytes']:.0f} MB",
         }
-        for steps in (6000, 60_000)
+        for steps in (3000, 20_000)
         for run in [in_own_process(method="psmile", devices=cores, steps=steps, burn_in=0)]
     ]
     text = "\n\n".join(

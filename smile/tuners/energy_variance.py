@@ -31,7 +31,7 @@ __all__ = ["EnergyVarianceState", "energy_variance"]
 
 _FIRST_STEPS = 9  # no more than a look at the errors
 _MOST_DEVIATIONS = 4.0  # an error further above the mean counts as this far
-_LARGE_SHAPE = 50.0
+_LARGE_SHAPE = 5.0
 _HALF_NORMAL_SHAPE = 2 / (math.pi - 2)  # of the Gamma with the mean and variance of |N(0, 1)|
 _SMALLEST, _LARGEST = 1e-8, 10.0  # step sizes
 
@@ -160,7 +160,7 @@ def energy_variance(
 
 
 def _gamma_cdf(shape: jax.Array, x: jax.Array) -> jax.Array:
-    """Exact up to a shape of 50; beyond, where its series is slow, Wilson & Hilferty (1931), wrong by 1e-4."""
+    """Exact up to a shape of 5; beyond, where its series is slow, Wilson & Hilferty (1931), wrong by 1e-3."""
     root = jnp.cbrt(x / shape)
     normal = ndtr(3 * jnp.sqrt(shape) * (root - 1 + 1 / (9 * shape)))
     return jnp.where(shape < _LARGE_SHAPE, gammainc(jnp.minimum(shape, _LARGE_SHAPE), x), normal)
