@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from smile.data.tabular import Table, Task
+from smile.data.dataset import Task
+from smile.data.tabular import Table
 
 __all__ = ["SKLEARN", "UCI", "DataError", "load"]
 

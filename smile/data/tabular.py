@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "Table", "split_and_standardise"]
+from smile.data.dataset import Dataset, Split, Task
 
-Task = Literal["regression", "classification"]
+__all__ = ["Table", "split_and_standardise"]
 
 
 class Table(NamedTuple):
@@ -28,38 +27,6 @@ class Table(NamedTuple):
     y: np.ndarray
     task: Task
     classes: tuple[str, ...] = ()
-
-
-class Split(NamedTuple):
-    """Standardised rows: x (rows, features) float32, y (rows,) float32 or class numbers int32."""
-
-    x: np.ndarray
-    y: np.ndarray
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A table in three parts.
-
-    Attributes:
-        name: of the table.
-        task: what y is.
-        train: what networks learn and chains condition on.
-        validation: what step sizes are chosen and networks stopped by.
-        test: what numbers are reported on.
-        num_classes: 0 for regression.
-        y_mean: of the training rows, in the unit of the table; 0 for classes.
-        y_scale: their standard deviation; 1 for classes.
-    """
-
-    name: str
-    task: Task
-    train: Split
-    validation: Split
-    test: Split
-    num_classes: int
-    y_mean: float
-    y_scale: float
 
 
 def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1) -> Dataset:
@@ -90,7 +57,16 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
         return Split(x, y.astype(np.float32 if is_regression else np.int32))
 
     training, validating, testing = map(standardised, parts)
-    return Dataset(table.name, table.task, training, validating, testing, len(table.classes), y_mean, y_scale)
+    return Dataset(
+        table.name,
+        table.task,
+        training,
+        validating,
+        testing,
+        num_classes=len(table.classes),
+        y_mean=y_mean,
+        y_scale=y_scale,
+    )
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
