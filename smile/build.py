@@ -31,10 +31,19 @@ from smile.config import (
     TargetConfig,
     WarmStartConfig,
 )
-from smile.data import Dataset, load, split_and_standardise
+from smile.data import (
+    Dataset,
+    load,
+    load_images,
+    load_text,
+    source,
+    split_and_standardise,
+    split_images,
+    split_text,
+)
 from smile.dotted import one_line
 from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, smile
-from smile.models import FCN, Model, from_flax
+from smile.models import FCN, GPT, LeNet, Model, ResNet7, ResNet18, ViT, from_flax, standardised
 from smile.models import custom as custom_model
 from smile.noise import add_noise
 from smile.targets import NetworkPosterior, Prior, bnn, likelihood
@@ -231,19 +240,35 @@ def load_dataset(options: DataConfig, seed: int) -> Dataset:
     Raises:
         ConfigError: in one line, what is wrong with the data.
     """
-    option = "data.path" if options.name == "csv" else "data.dir"
-    given = options.path if options.name == "csv" else options.dir
+    option = "data.path" if options.name in ("csv", "text") else "data.dir"
+    given = options.path if options.name in ("csv", "text") else options.dir
     try:
-        table = load(
-            options.name,
-            directory=options.dir,
-            path=options.path,
-            target=options.target,
-            task=options.task,
-        )
-        return split_and_standardise(table, seed=seed, train=options.train, validation=options.validation)
+        return _load_dataset(options, seed)
     except (OSError, ValueError) as error:
         raise ConfigError(option, given, " ".join(str(error).split())) from None
+
+
+def _load_dataset(options: DataConfig, seed: int) -> Dataset:
+    if options.context is not None:
+        text = load_text(options.name, directory=options.dir, path=options.path)
+        return split_text(
+            text, context=options.context, train=options.train, validation=options.validation
+        )
+    if options.name in ("digits", "fashion_mnist", "cifar10", "imagenette"):
+        images = load_images(options.name, directory=options.dir, size=options.size)
+        return split_images(
+            images,
+            seed=seed,
+            validation=options.validation,
+            limit=options.limit,
+            test_limit=options.test_limit,
+            normalise=options.normalise,
+            unfamiliar=options.unfamiliar,
+        )
+    table = load(
+        options.name, directory=options.dir, path=options.path, target=options.target, task=options.task
+    )
+    return split_and_standardise(table, seed=seed, train=options.train, validation=options.validation)
 
 
 def make_network(config: RunConfig) -> Network:
@@ -255,36 +280,84 @@ def make_network(config: RunConfig) -> Network:
     options = config.target
     assert isinstance(options, BNNConfig) and config.data is not None and config.model is not None
     dataset = load_dataset(config.data, config.seed)
-    rows = len(dataset.train.y)
-    if options.batch_size is not None and options.batch_size > rows:
+    batches = source(dataset)
+    if options.batch_size is not None and options.batch_size > batches.num_choices:
         raise ConfigError(
             "target.batch_size",
             options.batch_size,
-            f"a whole number <= {rows}, the rows to train on, or null",
+            f"a whole number <= {batches.num_choices}, the rows to train on, or null",
         )
-    is_classification = dataset.task == "classification"
-    valid = ("categorical",) if is_classification else ("homoscedastic", "heteroscedastic")
+    valid = ("homoscedastic", "heteroscedastic") if dataset.task == "regression" else ("categorical",)
     name = valid[0] if options.likelihood == "auto" else options.likelihood
     if name not in valid:
         raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
     chosen = likelihood(name, dataset.num_classes)
-    model = make_model(config.model, chosen.num_outputs)
+    model = make_model(config.model, chosen.num_outputs, dataset.context)
+    if np.any(dataset.x_mean != 0) or np.any(dataset.x_scale != 1):
+        model = standardised(model, dataset.x_mean, dataset.x_scale)
     prior = Prior(options.prior, options.prior_scale)
+    example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
-        return Network(dataset, model, bnn(model, chosen, prior, jnp.asarray(dataset.train.x[:2]), rows))
+        posterior = bnn(
+            model, chosen, prior, example, batches.num_rows, microbatches=options.microbatches
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError("model", config.model.factory or config.model.name, one_line(error)) from None
+    return Network(dataset, model, posterior)
 
 
-def make_model(options: ModelConfig, num_outputs: int) -> Model:
+def make_model(options: ModelConfig, num_outputs: int, context: int | None = None) -> Model:
     """The network with its output layer.
+
+    Args:
+        options: of the config.
+        num_outputs: that the likelihood needs.
+        context: tokens of a window of text.
 
     Raises:
         ConfigError: where a user's own cannot be made.
     """
-    if options.name == "fcn":
-        activation = getattr(jax.nn, options.activation) if options.activation != "tanh" else jnp.tanh
-        return from_flax(FCN((*options.widths, num_outputs), activation))
+    activation = getattr(jax.nn, options.activation) if options.activation != "tanh" else jnp.tanh
+    dtype = jnp.dtype(options.dtype)
+    match options:
+        case ModelConfig(name="fcn", widths=widths):
+            return from_flax(FCN((*widths, num_outputs), activation))
+        case ModelConfig(name="lenet"):
+            return from_flax(LeNet(num_outputs, activation=activation, dtype=dtype))
+        case ModelConfig(name="resnet7", width=int(width)):
+            return from_flax(ResNet7(num_outputs, width=width, dtype=dtype))
+        case ModelConfig(name="resnet18", width=int(width), remat=remat):
+            return from_flax(ResNet18(num_outputs, width=width, dtype=dtype, remat=remat))
+        case ModelConfig(name="vit", width=int(width), depth=int(depth), heads=int(heads), patch=int(patch)):
+            return from_flax(
+                ViT(
+                    num_outputs,
+                    patch=patch,
+                    embedding=width,
+                    depth=depth,
+                    num_heads=heads,
+                    mlp_width=4 * width,
+                    head_width=8 * width // 3,
+                    token_sd=options.token_sd or 0.02,
+                    dtype=dtype,
+                    remat=options.remat,
+                )
+            )
+        case ModelConfig(name="gpt", width=int(width), depth=int(depth), heads=int(heads)):
+            assert context is not None
+            return from_flax(
+                GPT(
+                    num_outputs,
+                    context=context,
+                    embedding=width,
+                    depth=depth,
+                    num_heads=heads,
+                    mlp_width=4 * width,
+                    reference_residual=options.reference,
+                    dtype=dtype,
+                    remat=options.remat,
+                )
+            )
     try:
         return custom_model(options.factory, num_outputs)
     except ValueError as error:
@@ -293,7 +366,8 @@ def make_model(options: ModelConfig, num_outputs: int) -> Model:
 
 def make_optimiser(options: WarmStartConfig, batches_per_epoch: int) -> optax.GradientTransformation:
     """AdamW with its schedule, counted in batches."""
-    warmup, total = options.warmup_epochs * batches_per_epoch, options.max_epochs * batches_per_epoch
+    warmup = options.warmup_epochs * batches_per_epoch
+    total = (options.decay_epochs or options.max_epochs) * batches_per_epoch
     peak, end, rest = options.learning_rate, options.end_fraction, max(1, total - warmup)
     match options.schedule:
         case "cosine":
@@ -304,4 +378,4 @@ def make_optimiser(options: WarmStartConfig, batches_per_epoch: int) -> optax.Gr
             schedule = optax.constant_schedule(peak)
     if warmup:
         schedule = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
-    return optax.adamw(schedule, weight_decay=options.weight_decay)
+    return optax.adamw(schedule, b2=options.b2, weight_decay=options.weight_decay)

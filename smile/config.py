@@ -45,6 +45,7 @@ __all__ = [
     "UnknownOptionError",
     "WandbConfig",
     "WarmStartConfig",
+    "identify",
     "parse",
     "parse_step_size",
     "run_id",
@@ -78,9 +79,31 @@ def _one_line(message: str, given: str, valid: str | Iterable[str]) -> str:
 # ---- converters: a value from YAML becomes a typed value, or ValueError says what would be valid -
 
 
-def _option(convert: Callable[[Any], Any], **default: Any) -> Any:
-    """A dataclass field with the converter that ``_build`` applies to its value."""
-    return dataclasses.field(metadata={"convert": convert}, **default)
+_REQUIRED: Any = object()
+
+
+def _option(
+    convert: Callable[[Any], Any],
+    default: Any = _REQUIRED,
+    *,
+    neutral: Any = _REQUIRED,
+    in_run_id: bool = True,
+) -> Any:
+    """A dataclass field.
+
+    Args:
+        convert: makes a typed value of one from YAML.
+        default: where a choice of the group does not have the option.
+        neutral: value that leaves numbers as they were before there was this option, and run ids with them.
+        in_run_id: False where numbers do not depend on it.
+    """
+    metadata = {"convert": convert, "in_run_id": in_run_id}
+    if neutral is not _REQUIRED:
+        metadata["neutral"] = neutral
+        default = neutral if default is _REQUIRED else default
+    if default is _REQUIRED:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(metadata=metadata, default=default)
 
 
 def _number(low: float = -math.inf, high: float = math.inf) -> Callable[[Any], float]:
@@ -308,9 +331,12 @@ AnyTunerConfig = TunerConfig | EnergyVarianceConfig | ScheduleConfig | Adaptatio
 
 @dataclass(frozen=True)
 class BNNConfig:
-    """``target=bnn``: the posterior of a network's weights; ``batch_size`` None means the full batch."""
+    """``target=bnn|nanogpt``: the posterior of a network's weights; ``batch_size`` None means the full batch.
 
-    name: Literal["bnn"] = _option(_text)
+    The last three divide the work so that it fits into the memory.
+    """
+
+    name: Literal["bnn", "nanogpt"] = _option(_text)
     likelihood: Literal["auto", "homoscedastic", "heteroscedastic", "categorical"] = _option(
         _choice("auto", "homoscedastic", "heteroscedastic", "categorical")
     )
@@ -320,8 +346,11 @@ class BNNConfig:
     prior_scale: float = _option(_number(0))
     batch_size: int | None = _option(_or({None: None}, _integer(1)))
     count: Literal["steps", "epochs"] = _option(_choice("steps", "epochs"))
-    draws: Literal["none", "stream"] = _option(_choice("none", "stream"))
-    checkpoint_minutes: float = _option(_number(-1e-9))
+    draws: Literal["none", "last", "stream"] = _option(_choice("none", "last", "stream"), in_run_id=False)
+    checkpoint_minutes: float = _option(_number(-1e-9), in_run_id=False)
+    chains_at_once: int | None = _option(_or({None: None}, _integer(1)), in_run_id=False)
+    rows_at_once: int | None = _option(_or({None: None}, _integer(1)), in_run_id=False)
+    microbatches: int = _option(_integer(1), in_run_id=False)
 
 
 @dataclass(frozen=True)
@@ -331,28 +360,47 @@ class DataConfig:
     ``digest`` is no option but says what the file held when the config was composed: other contents are another run.
     """
 
-    name: Literal["airfoil", "energy", "bikesharing", "diabetes", "digits", "csv"] = _option(_text)
-    train: float = _option(_number(0, 1))
-    validation: float = _option(_number(0, 1))
-    dir: str | None = _option(_or({None: None}, _text), default=None)
-    path: str | None = _option(_text, default=None)
+    name: Literal[
+        "airfoil", "energy", "bikesharing", "diabetes", "digits", "csv",
+        "fashion_mnist", "cifar10", "imagenette", "modern_shakespeare", "text",
+    ] = _option(_text)  # fmt: skip
+    train: float = _option(_number(0, 1), default=0.0)  # tables and text: fraction
+    validation: float = _option(_number(0, 1), default=0.0)  # also images: of the official training part
+    dir: str | None = _option(_or({None: None}, _text), default=None, in_run_id=False)
+    path: str | None = _option(_or({None: None}, _text), default=None, in_run_id=False)
     target: str | None = _option(_text, default=None)
     task: Literal["auto", "regression", "classification"] = _option(
         _choice("auto", "regression", "classification"), default="auto"
     )
+    size: int | None = _option(_or({None: None}, _integer(1)), neutral=None)  # images: pixels on a side
+    normalise: bool = _option(_boolean, neutral=True)  # images: standardised channels, or raw pixels
+    limit: int | None = _option(_or({None: None}, _integer(1)), neutral=None)  # training rows
+    test_limit: int | None = _option(_or({None: None}, _integer(1)), neutral=None)
+    unfamiliar: Literal["none", "noise", "digits"] = _option(
+        _choice("none", "noise", "digits"), neutral="none"
+    )
+    context: int | None = _option(_integer(1), neutral=None)  # text: tokens of a window
     digest: str = ""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """``model=...``: the network; ``widths`` are those of fcn's hidden layers."""
+    """``model=...``: the network. Options of other choices keep the neutral values given here."""
 
-    name: Literal["fcn", "custom"] = _option(_text)
-    widths: tuple[int, ...] = _option(_widths, default=())
+    name: Literal["fcn", "lenet", "resnet7", "resnet18", "vit", "gpt", "custom"] = _option(_text)
+    widths: tuple[int, ...] = _option(_widths, default=())  # fcn: of the hidden layers
     activation: Literal["relu", "tanh", "gelu", "silu"] = _option(
         _choice("relu", "tanh", "gelu", "silu"), default="relu"
     )
     factory: str = _option(_dotted_path, default="")
+    width: int | None = _option(_integer(1), neutral=None)  # resnets: channels; transformers: of the tokens
+    depth: int | None = _option(_integer(1), neutral=None)  # transformers: blocks
+    heads: int | None = _option(_integer(1), neutral=None)
+    patch: int | None = _option(_integer(1), neutral=None)
+    token_sd: float | None = _option(_number(0), neutral=None)
+    reference: bool = _option(_boolean, neutral=False)  # gpt: the public code's residual
+    dtype: Literal["float32", "bfloat16"] = _option(_choice("float32", "bfloat16"), neutral="float32")
+    remat: bool = _option(_boolean, default=False, in_run_id=False)
 
 
 @dataclass(frozen=True)
@@ -368,6 +416,11 @@ class WarmStartConfig:
     batch_size: int = _option(_integer(1))
     max_epochs: int = _option(_integer(0))
     patience: int = _option(_integer(1))
+    decay_epochs: int | None = _option(_or({None: None}, _integer(1)), neutral=None)
+    b2: float = _option(_number(0, 1), neutral=0.999)
+    augmentation: Literal["none", "flip_crop_resize"] = _option(
+        _choice("none", "flip_crop_resize"), neutral="none"
+    )
 
 
 @dataclass(frozen=True)
@@ -432,27 +485,41 @@ _NOISE_OPTIONS = (
     "batch_size",
 )
 
-_DATA_OPTIONS = ("name", "train", "validation", "dir")
+_TABLE_OPTIONS = ("name", "train", "validation")
+_UCI_OPTIONS = (*_TABLE_OPTIONS, "dir")
+_IMAGE_OPTIONS = ("name", "validation", "dir", "size", "normalise", "limit", "test_limit", "unfamiliar")
+_TRANSFORMER_OPTIONS = ("name", "width", "depth", "heads", "dtype", "remat")
 
 # Which options each choice of a group has, and the class that holds them.
 _CHOICES: dict[str, dict[str, tuple[type | None, tuple[str, ...] | None]]] = {
     "data": {
         "none": (None, ("name",)),
-        "airfoil": (DataConfig, _DATA_OPTIONS),
-        "energy": (DataConfig, _DATA_OPTIONS),
-        "bikesharing": (DataConfig, _DATA_OPTIONS),
-        "diabetes": (DataConfig, ("name", "train", "validation")),
-        "digits": (DataConfig, ("name", "train", "validation")),
-        "csv": (DataConfig, ("name", "train", "validation", "path", "target", "task")),
+        "airfoil": (DataConfig, _UCI_OPTIONS),
+        "energy": (DataConfig, _UCI_OPTIONS),
+        "bikesharing": (DataConfig, _UCI_OPTIONS),
+        "diabetes": (DataConfig, _TABLE_OPTIONS),
+        "csv": (DataConfig, (*_TABLE_OPTIONS, "path", "target", "task")),
+        "digits": (DataConfig, tuple(option for option in _IMAGE_OPTIONS if option != "dir")),
+        "fashion_mnist": (DataConfig, _IMAGE_OPTIONS),
+        "cifar10": (DataConfig, _IMAGE_OPTIONS),
+        "imagenette": (DataConfig, _IMAGE_OPTIONS),
+        "modern_shakespeare": (DataConfig, ("name", "train", "validation", "dir", "context")),
+        "text": (DataConfig, ("name", "train", "validation", "path", "context")),
     },
     "model": {
         "none": (None, ("name",)),
         "fcn": (ModelConfig, ("name", "widths", "activation")),
+        "lenet": (ModelConfig, ("name", "activation", "dtype")),
+        "resnet7": (ModelConfig, ("name", "width", "dtype")),
+        "resnet18": (ModelConfig, ("name", "width", "dtype", "remat")),
+        "vit": (ModelConfig, (*_TRANSFORMER_OPTIONS, "patch", "token_sd")),
+        "gpt": (ModelConfig, (*_TRANSFORMER_OPTIONS, "reference")),
         "custom": (ModelConfig, ("name", "factory")),
     },
     "warm_start": {"none": (None, ("name",)), "adamw": (WarmStartConfig, None)},
     "target": {
         "bnn": (BNNConfig, None),
+        "nanogpt": (BNNConfig, None),
         "icg": (TargetConfig, ("name", "dim", "condition_number", "rotation", "moments")),
         "rosenbrock": (TargetConfig, ("name", "dim", "moments")),
         "funnel": (TargetConfig, ("name", "dim", "moments")),
@@ -488,7 +555,6 @@ _HELPER_NODES = ("grid", "compat", "protocol")
 
 # What a run's numbers do not depend on.
 _NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "devices", "results_dir")
-_NESTED_NOT_IN_RUN_ID = {"data": ("dir", "path"), "target": ("draws", "checkpoint_minutes")}
 
 
 # ---- parsing -------------------------------------------------------------------------------------
@@ -553,12 +619,20 @@ def parse_step_size(value: Any) -> tuple[float, ...]:
 
 def run_id(config: RunConfig) -> str:
     """Twelve hexadecimal digits, equal exactly where everything that determines a run's numbers is equal."""
-    identity = {key: value for key, value in to_dict(config).items() if key not in _NOT_IN_RUN_ID}
-    for group, options in _NESTED_NOT_IN_RUN_ID.items():
-        identity[group] = {k: v for k, v in identity.get(group, {}).items() if k not in options}
-    identity = {key: value for key, value in identity.items() if value != {}}
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(identify(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def identify(config: RunConfig) -> dict[str, Any]:
+    """The part of the resolved config that determines a run's numbers."""
+    identity = {key: value for key, value in to_dict(config).items() if key not in _NOT_IN_RUN_ID}
+    for group in _CHOICES:
+        chosen = getattr(config, group)
+        for field in dataclasses.fields(chosen) if chosen else ():
+            value = getattr(chosen, field.name)
+            if not field.metadata.get("in_run_id", True) or value == field.metadata.get("neutral", _REQUIRED):
+                del identity[group][field.name]
+    return identity
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -690,7 +764,14 @@ def _check_network(config: RunConfig) -> None:
         raise ConfigError(
             "noise", config.noise.name, "none with target=bnn, whose batches are the noise of its gradients"
         )
-    assert config.data is not None
+    assert config.data is not None and config.model is not None
+    _check_text(config, config.data, config.model)
+    if config.target.batch_size and config.target.batch_size % config.target.microbatches:
+        raise ConfigError(
+            "target.microbatches",
+            config.target.microbatches,
+            f"a divisor of target.batch_size={config.target.batch_size}",
+        )
     if config.data.train + config.data.validation >= 1:
         raise ConfigError(
             "data.validation", config.data.validation, f"a number < 1 - data.train={1 - config.data.train:g}"
@@ -703,6 +784,24 @@ def _check_network(config: RunConfig) -> None:
         )
     if config.burn_in % config.thinning:
         raise ConfigError("burn_in", config.burn_in, f"a multiple of thinning={config.thinning}")
+
+
+def _check_text(config: RunConfig, data: DataConfig, model: ModelConfig) -> None:
+    texts = [name for name, (_, options) in _CHOICES["data"].items() if "context" in (options or ())]
+    is_text = data.name in texts
+    if is_text != (config.target.name == "nanogpt"):
+        valid = [n for n in _CHOICES["data"] if n not in (*texts, "none")]
+        raise ConfigError(
+            "data",
+            data.name,
+            f"{', '.join(valid if is_text else texts)} with target={config.target.name}",
+        )
+    if is_text and model.name not in ("gpt", "custom"):
+        raise ConfigError("model", model.name, "gpt, custom with target=nanogpt")
+    if not is_text and model.name == "gpt":
+        raise ConfigError("model", "gpt", "any other with target=bnn, or target=nanogpt")
+    if is_text and isinstance(config.target, BNNConfig) and config.target.batch_size is None:
+        raise ConfigError("target.batch_size", None, "a whole number with target=nanogpt")
 
 
 def _check_tuner(tuner: AnyTunerConfig, sampler: SamplerConfig) -> None:

@@ -1,6 +1,9 @@
 """Data sets: where they come from, how they are split, and their mini-batches."""
 
+from smile.data.batches import Source as Source
 from smile.data.batches import epoch_batch_indices as epoch_batch_indices
+from smile.data.batches import rows_of as rows_of
+from smile.data.batches import source as source
 from smile.data.dataset import Dataset as Dataset
 from smile.data.dataset import Split as Split
 from smile.data.sources import DataError as DataError

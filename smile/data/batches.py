@@ -8,15 +8,65 @@ with arbitrary finite domains"), so that a chain can be continued at any step an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["epoch_batch_indices"]
+from smile.data.dataset import Dataset
+
+__all__ = ["Source", "epoch_batch_indices", "rows_of", "source"]
 
 _ROUNDS = 6
 _MAX_ROWS = 2**30
+
+
+class Source(NamedTuple):
+    """What mini-batches are drawn from.
+
+    Attributes:
+        data: arrays on the device.
+        num_choices: what a batch chooses among: rows, or starts of windows.
+        num_rows: N, the rows, or windows of text, that all data amount to.
+        take: ``(data, choices (B,) int32) -> batch``, leaves (B, ...).
+    """
+
+    data: Any
+    num_choices: int
+    num_rows: float
+    take: Callable[[Any, jax.Array], Any]
+
+    def draw(self, data: Any, key: jax.Array, step: jax.Array, batch_size: int | None) -> Any:
+        """One chain's batch of a step; all data where ``batch_size`` is None."""
+        if batch_size is None:
+            return data
+        return self.take(data, epoch_batch_indices(key, step, self.num_choices, batch_size))
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in which every row appears once, the last one rounded up."""
+        return math.ceil(self.num_rows / batch_size)
+
+
+def rows_of(data: Any) -> Source:
+    """Batches of rows of arrays, (rows, ...)."""
+    data = jax.tree.map(jnp.asarray, data)
+    rows = jax.tree.leaves(data)[0].shape[0]
+    return Source(data, rows, rows, lambda data, index: jax.tree.map(lambda leaf: leaf[index], data))
+
+
+def source(dataset: Dataset) -> Source:
+    """Batches ``(x, y)`` of the training rows; of text, windows that start anywhere, whose starts are permuted."""
+    train = (jnp.asarray(dataset.train.x), jnp.asarray(dataset.train.y))
+    if dataset.context is None:
+        return rows_of(train)
+    offsets, tokens = np.arange(dataset.context), len(dataset.train.x)
+
+    def windows(data: Any, starts: jax.Array) -> Any:
+        return jax.tree.map(lambda text: text[starts[:, None] + offsets], data)
+
+    return Source(train, tokens - dataset.context + 1, tokens / dataset.context, windows)
 
 
 def epoch_batch_indices(key: jax.Array, step: jax.Array, num_rows: int, batch_size: int) -> jax.Array:

@@ -26,13 +26,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp, ndtr
 
+from smile.metrics import classification
+from smile.metrics.classification import Reliability
+
 __all__ = [
     "Classification",
     "Regression",
-    "Reliability",
     "chain_lppd",
     "coverage_curve",
     "evaluate",
+    "evaluate_text",
+    "evaluate_unfamiliar",
     "init_classification",
     "init_regression",
     "lppd",
@@ -44,8 +48,6 @@ __all__ = [
 
 _SMALLEST_SD, _LARGEST_SD = 1e-6, 1e6
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-_BINS = 15
-_CLASSIFICATION_METRICS = ("lppd", "accuracy", "f1", "brier", "ece", "auroc", "aurc")
 
 
 class Regression(NamedTuple):
@@ -78,20 +80,6 @@ class Classification(NamedTuple):
 
     num_draws: jax.Array
     log_probability: jax.Array
-
-
-class Reliability(NamedTuple):
-    """The reliability diagram: 15 equal-width bins of the largest class probability.
-
-    Attributes:
-        confidence: mean largest probability, (bins,), NaN in an empty bin.
-        accuracy: fraction of correct rows, (bins,), NaN in an empty bin.
-        num_rows: rows in the bin, (bins,). All are empty where a probability is not finite.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    num_rows: np.ndarray
 
 
 State = TypeVar("State", Regression, Classification)
@@ -218,10 +206,39 @@ def evaluate(
     y = np.asarray(y)
     _check(state, y)
     if isinstance(state, Classification):
-        return _evaluate_classification(state, y)
+        return classification.metrics(_log_average(state.log_probability), y)
     if not y_scale > 0:
         raise ValueError(f"y_scale is a standard deviation above zero, not {y_scale}")
     return _evaluate_regression(state, y, y_scale)
+
+
+def evaluate_text(state: Classification, y: np.ndarray | jax.Array) -> dict[str, float]:
+    """Metrics of the mixture's next characters: rows are tokens, classes the vocabulary.
+
+    ``lppd`` in nats per token; ``perplexity`` = exp(-lppd), of the averaged probabilities, and ``bits_per_character``;
+    ``accuracy`` of the most probable token and ``ece`` as in ``evaluate``.
+
+    Raises:
+        ValueError: as ``evaluate``.
+    """
+    y = np.asarray(y)
+    _check(state, y)
+    return classification.text_metrics(_log_average(state.log_probability), y)
+
+
+def evaluate_unfamiliar(known: Classification, unfamiliar: Classification) -> dict[str, float]:
+    """How well the largest probability of the mixture tells rows of the data from rows of another kind.
+
+    ``unfamiliar_auroc``, with the data as the positive class (Hendrycks & Gimpel 2017), and ``unfamiliar_confidence``,
+    the mean largest probability on the other rows.
+
+    Raises:
+        ValueError: where there is no draw.
+    """
+    for state in (known, unfamiliar):
+        _check_draws(state)
+    confidence = [np.exp(_log_average(s.log_probability)).max(axis=1) for s in (known, unfamiliar)]
+    return classification.unfamiliar_metrics(*confidence)
 
 
 def coverage_curve(state: Regression) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +269,7 @@ def reliability(state: Classification, y: np.ndarray | jax.Array) -> Reliability
     """
     y = np.asarray(y)
     _check(state, y)
-    return _reliability(_probability(state), y)
+    return classification.reliability(np.exp(_log_average(state.log_probability)), y)
 
 
 def _running_mean(old: jax.Array, x: jax.Array, n: jax.Array) -> jax.Array:
@@ -297,10 +314,6 @@ def _log_average(log_values: jax.Array) -> np.ndarray:
         return np.logaddexp.reduce(values, axis=0) - math.log(len(values))
 
 
-def _probability(state: Classification) -> np.ndarray:
-    return np.exp(_log_average(state.log_probability))
-
-
 def _evaluate_regression(state: Regression, y: np.ndarray, y_scale: float) -> dict[str, float]:
     mean = np.asarray(state.mean, np.float64)
     variance = np.asarray(state.variance, np.float64).mean(axis=0) + mean.var(axis=0)
@@ -318,54 +331,3 @@ def _evaluate_regression(state: Regression, y: np.ndarray, y_scale: float) -> di
         **{f"coverage_{100 * level:.0f}": coverage[level] for level in (0.5, 0.8, 0.9, 0.95)},
         "calibration_error": float(np.sqrt(np.mean((observed - nominal) ** 2))),
     }
-
-
-def _evaluate_classification(state: Classification, y: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import f1_score  # takes a second to import, and analytic targets do without
-
-    log_probability = _log_average(state.log_probability)
-    if np.isnan(log_probability).any():
-        return dict.fromkeys(_CLASSIFICATION_METRICS, math.nan)
-    probability = np.exp(log_probability)
-    predicted = probability.argmax(axis=1)
-    bins = _reliability(probability, y)
-    gaps = np.abs(bins.accuracy - bins.confidence)[bins.num_rows > 0]
-    values = (
-        log_probability[np.arange(len(y)), y].mean(),
-        np.mean(predicted == y),
-        f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0),
-        np.mean(np.sum((probability - np.eye(probability.shape[1])[y]) ** 2, axis=1)),
-        np.average(gaps, weights=bins.num_rows[bins.num_rows > 0]),
-        _auroc(probability, y),
-        _aurc(probability.max(axis=1), predicted != y),
-    )
-    return dict(zip(_CLASSIFICATION_METRICS, map(float, values), strict=True))
-
-
-def _reliability(probability: np.ndarray, y: np.ndarray) -> Reliability:
-    confidence = probability.max(axis=1)
-    edges = np.arange(1, _BINS) / _BINS
-    index = np.digitize(confidence, edges, right=True)
-    if np.isnan(confidence).any():
-        return Reliability(np.full(_BINS, np.nan), np.full(_BINS, np.nan), np.zeros(_BINS, int))
-    count = np.bincount(index, minlength=_BINS)
-    correct = np.bincount(index, probability.argmax(axis=1) == y, minlength=_BINS)
-    total = np.bincount(index, confidence, minlength=_BINS)
-    with np.errstate(invalid="ignore"):
-        return Reliability(total / count, correct / count, count)
-
-
-def _auroc(probability: np.ndarray, y: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    classes = [1] if probability.shape[1] == 2 else np.unique(y)
-    if len(np.unique(y)) == 1:
-        return math.nan
-    return float(np.mean([roc_auc_score(y == k, probability[:, k]) for k in classes]))
-
-
-def _aurc(confidence: np.ndarray, error: np.ndarray) -> float:
-    _, tie = np.unique(-confidence, return_inverse=True)
-    size = np.bincount(tie)
-    shared = np.repeat(np.bincount(tie, error) / size, size)
-    return float(np.mean(np.cumsum(shared) / np.arange(1, len(error) + 1)))

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-__all__ = ["Model", "from_flax"]
+__all__ = ["Model", "from_flax", "standardised"]
 
 
 class Model(NamedTuple):
@@ -45,3 +47,12 @@ def from_flax(module: nn.Module) -> Model:
         return outputs
 
     return Model(init, apply)
+
+
+def standardised(model: Model, mean: np.ndarray | float, scale: np.ndarray | float) -> Model:
+    """The network of ``(x - mean) / scale``, for pixels that lie in memory as whole numbers."""
+
+    def apply(params: Any, x: jax.Array) -> jax.Array:
+        return model.apply(params, (x.astype(jnp.float32) - np.float32(mean)) / np.float32(scale))
+
+    return Model(lambda key, x: model.init(key, x.astype(jnp.float32)), apply)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["chain_mesh", "over_chains", "shard_chains"]
+__all__ = ["chain_mesh", "map_chains", "over_chains", "over_rows", "shard_chains"]
 
 _CHAIN = PartitionSpec("chain")
 
@@ -43,6 +44,33 @@ def over_chains(function: Callable[..., Any], mesh: Mesh, per_chain: tuple[bool,
         )
 
     return wrapped
+
+
+def map_chains(function: Callable[..., Any], at_once: int | None) -> Callable[..., Any]:
+    """Lets one device run ``function`` of one chain on all of its chains.
+
+    Args:
+        function: of arrays of one chain.
+        at_once: how many chains advance together, None: all; their activations must fit into the memory. One at a time
+            is the fastest for convolutions on CPUs, where those with kernels of many chains are slow.
+    """
+    if at_once is None:
+        return jax.vmap(function)
+    size = None if at_once == 1 else at_once
+    return lambda *arguments: jax.lax.map(lambda chain: function(*chain), arguments, batch_size=size)
+
+
+def over_rows(function: Callable[[jax.Array], Any], x: jax.Array, at_once: int | None) -> Any:
+    """``function(x)`` of rows that do not depend on each other, ``at_once`` of them at a time; None: all."""
+    rows = x.shape[0]
+    if at_once is None or at_once >= rows:
+        return function(x)
+    whole = rows - rows % at_once
+    blocks = jax.lax.map(function, x[:whole].reshape(-1, at_once, *x.shape[1:]))
+    values = jax.tree.map(lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), blocks)
+    if whole == rows:
+        return values
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), values, function(x[whole:]))
 
 
 def shard_chains(tree: Any, mesh: Mesh) -> Any:

@@ -1,7 +1,8 @@
 """Chains of a network: compiled chunks of steps, a monitor that looks at every kept draw, checkpoints between chunks.
 
-Chains are the leading axis here. A step is ``vmap`` of one chain's step, devices run their own chains, and what a
-monitor keeps does not grow with the number of draws.
+Chains are the leading axis here. A step is ``vmap`` of one chain's step (or of some chains at a time, where the
+activations of all do not fit), devices run their own chains, and what a monitor keeps does not grow with the number of
+draws.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Info
-from smile.data import epoch_batch_indices
+from smile.data import Source
 from smile.sampling.checkpoint import Checkpoints
-from smile.sampling.devices import chain_mesh, over_chains, shard_chains
+from smile.sampling.devices import chain_mesh, map_chains, over_chains, shard_chains
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
@@ -87,12 +88,13 @@ def sample_ensemble(
     parameters: Any,
     positions: jax.Array,
     step_size: jax.Array,
-    data: Any,
+    source: Source,
     batch_size: int | None,
     monitor: Monitor,
     length: Length,
     *,
     key: jax.Array,
+    chains_at_once: int | None = None,
     keeps: Callable[[jax.Array], jax.Array] | None = None,
     checkpoints: Checkpoints | None = None,
     on_chunk: Callable[[int], None] = lambda num_steps: None,
@@ -105,11 +107,12 @@ def sample_ensemble(
         parameters: leaves (chains, ...); ``()`` where chains share all parameters.
         positions: starts, (chains, dim).
         step_size: initial step sizes, (chains,).
-        data: leaves (rows, ...), one batch is some of their rows.
+        source: of the batches.
         batch_size: rows of a batch; None: all of them in every step.
         monitor: looks at kept draws.
         length: of the chains.
         key: determines every number that comes out.
+        chains_at_once: see ``map_chains``.
         keeps: ``step -> bool``, whether a schedule lets the draw after this step be kept; None: every one.
         checkpoints: where to continue from and what a killed run continues from.
         on_chunk: called with the steps made, also once for those of a checkpoint.
@@ -120,24 +123,17 @@ def sample_ensemble(
     """
     chains = positions.shape[0]
     mesh = chain_mesh(chains)
-    num_rows = jax.tree.leaves(data)[0].shape[0]
     key_start, key_batch, key_step = jax.random.split(key, 3)
     batch_keys, step_keys = (shard_chains(jax.random.split(k, chains), mesh) for k in (key_batch, key_step))
 
-    def draw_batch(data: Any, key: jax.Array, step: jax.Array) -> Any:
-        if batch_size is None:
-            return data
-        rows = epoch_batch_indices(key, step, num_rows, batch_size)
-        return jax.tree.map(lambda leaf: leaf[rows], data)
-
     def start_chain(data: Any, parameters: Any, position: Any, step_size: Any, keys: Any) -> TunedState:
-        batch = draw_batch(data, keys[1], jnp.int32(0))
+        batch = source.draw(data, keys[1], jnp.int32(0), batch_size)
         return algorithm(parameters).init(position, keys[0], batch, step_size)
 
     def step_chain(
-        data: Any, step: jax.Array, parameters: Any, state: TunedState, keys: Any
+        data: Any, parameters: Any, keys: Any, state: TunedState, step: jax.Array
     ) -> tuple[TunedState, Info]:
-        batch = draw_batch(data, keys[0], step)
+        batch = source.draw(data, keys[0], step, batch_size)
         return algorithm(parameters).step(jax.random.fold_in(keys[1], step), state, batch)
 
     def keep(step: jax.Array) -> jax.Array:
@@ -154,14 +150,20 @@ def sample_ensemble(
         *,
         num_draws: int,
     ) -> tuple[_Carry, jax.Array]:
-        def one_step(carry: _Carry, step: jax.Array) -> tuple[_Carry, None]:
-            step_all = jax.vmap(partial(step_chain, data, step))
-            tuned, info = step_all(parameters, carry.tuned, (batch_keys, step_keys))
-            return carry._replace(tuned=tuned, num_divergent=carry.num_divergent + info.is_divergent), None
-
         def one_draw(carry: _Carry, draw: jax.Array) -> tuple[_Carry, Any]:
             steps = draw * length.thinning + jnp.arange(length.thinning)
-            carry, _ = jax.lax.scan(one_step, carry, steps)
+
+            def advance(parameters: Any, keys: Any, tuned: TunedState) -> tuple[TunedState, jax.Array]:
+                def one_step(state: Any, step: jax.Array) -> tuple[Any, None]:
+                    tuned, info = step_chain(data, parameters, keys, state[0], step)
+                    return (tuned, state[1] + info.is_divergent), None
+
+                return jax.lax.scan(one_step, (tuned, jnp.int32(0)), steps)[0]
+
+            tuned, num_divergent = map_chains(advance, chains_at_once)(
+                parameters, (batch_keys, step_keys), carry.tuned
+            )
+            carry = carry._replace(tuned=tuned, num_divergent=carry.num_divergent + num_divergent)
             position = carry.tuned.kernel.position
             accumulators = jax.lax.cond(
                 keep(steps[-1]),
@@ -175,23 +177,21 @@ def sample_ensemble(
         return carry, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), draws)
 
     @partial(jax.jit, static_argnames="num_draws", donate_argnums=0)
-    def chunk(carry: _Carry, first: jax.Array, num_draws: int) -> tuple[_Carry, jax.Array, Any]:
+    def chunk(carry: _Carry, *arguments: Any, num_draws: int) -> tuple[_Carry, jax.Array, Any]:
         split = (True, True, True, True, False, False, False)
-        function = over_chains(partial(run_chunk, num_draws=num_draws), mesh, split)
-        carry, draws = function(carry, parameters, batch_keys, step_keys, data, monitor.data, first)
+        carry, draws = over_chains(partial(run_chunk, num_draws=num_draws), mesh, split)(carry, *arguments)
         return carry, draws, monitor.read(carry.accumulators)
 
     @jax.jit
-    def start(
-        data: Any, parameters: Any, positions: Any, step_size: Any, keys: Any
-    ) -> tuple[TunedState, jax.Array]:
-        tuned = jax.vmap(partial(start_chain, data))(parameters, positions, step_size, keys)
-        step_all = jax.vmap(partial(step_chain, data, jnp.int32(0)))
-        # A constant, for which XLA drops the step around it.
-        return tuned, step_all(parameters, tuned, (keys[1], keys[1]))[1].gradient_evaluations[0]
+    def start(data: Any, *arguments: Any) -> TunedState:
+        return map_chains(partial(start_chain, data), chains_at_once)(*arguments)
 
-    keys = (jax.random.split(key_start, chains), batch_keys)
-    tuned, gradients_per_step = start(data, parameters, positions, step_size, keys)
+    tuned = start(
+        source.data, parameters, positions, step_size, (jax.random.split(key_start, chains), batch_keys)
+    )
+    gradients_per_step = _gradients_per_step(
+        step_chain, source.data, parameters, (batch_keys, step_keys), tuned
+    )
     carry = _Carry(tuned, jnp.zeros(chains, jnp.int32), monitor.init(chains))
     carry = shard_chains(jax.tree.map(jnp.copy, carry), mesh)  # donation allows no array twice
 
@@ -212,7 +212,11 @@ def sample_ensemble(
     for index in range(done, num_chunks):
         first = index * draws_per_chunk
         num_draws = int(ends[index]) - first
-        carry, draws, values = chunk(carry, jnp.int32(first), num_draws)
+        # data are arguments, because what a compiled function closes over becomes part of the program
+        carry, draws, values = chunk(
+            carry, parameters, batch_keys, step_keys, source.data, monitor.data, jnp.int32(first),
+            num_draws=num_draws,
+        )  # fmt: skip
         jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
         if on_draws is not None:
             on_draws(index, np.asarray(draws).swapaxes(0, 1)[is_kept[first : ends[index]]])
@@ -225,5 +229,16 @@ def sample_ensemble(
         carry.accumulators,
         history,
         ends * length.thinning,
-        int(gradients_per_step),
+        gradients_per_step,
     )
+
+
+def _gradients_per_step(step_chain: Callable[..., Any], data: Any, *chain: Any) -> int:
+    """What the first chain's first step says; a constant, so that XLA drops the step around it."""
+
+    @jax.jit
+    def count(data: Any, *chain: Any) -> jax.Array:
+        first = jax.tree.map(lambda leaf: leaf[0], chain)
+        return step_chain(data, *first, jnp.int32(0))[1].gradient_evaluations
+
+    return int(count(data, *chain))

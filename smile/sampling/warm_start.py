@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from smile.data import epoch_batch_indices
-from smile.sampling.devices import chain_mesh, over_chains, shard_chains
+from smile.data import Source
+from smile.sampling.checkpoint import Checkpoints
+from smile.sampling.devices import chain_mesh, map_chains, over_chains, shard_chains
 
 __all__ = ["TrainedEnsemble", "train_ensemble"]
 
@@ -45,8 +46,9 @@ class _Carry(NamedTuple):
 def train_ensemble(
     init: Callable[[jax.Array], Any],
     loss: Callable[[Any, Any], jax.Array],
+    validation_loss: Callable[[Any, Any], jax.Array],
     optimiser: optax.GradientTransformation,
-    train: Any,
+    train: Source,
     validation: Any,
     *,
     members: int,
@@ -54,6 +56,9 @@ def train_ensemble(
     batch_size: int,
     max_epochs: int,
     patience: int,
+    augment: Callable[[jax.Array, Any], Any] | None = None,
+    chains_at_once: int | None = None,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> TrainedEnsemble:
     """Trains all members in one compiled program; a member stops by itself and keeps its best state.
@@ -61,9 +66,10 @@ def train_ensemble(
     Args:
         init: ``key -> params`` of one member.
         loss: ``(params, batch) -> ()``, a mean over rows.
+        validation_loss: ``(params, validation) -> ()``, evaluated after every epoch.
         optimiser: of one member; schedules count batches.
-        train: leaves (rows, ...).
-        validation: leaves (rows, ...), evaluated whole after every epoch.
+        train: what batches are drawn from.
+        validation: leaves (rows, ...).
         members: how many networks.
         key: determines initialisation and order of the batches.
         batch_size: rows per gradient; at most all of them.
@@ -71,45 +77,55 @@ def train_ensemble(
         patience: epochs without a lower validation loss after which a member stops. (The public code compares with the
             loss before the window instead, and restores the best state only where some member stopped early:
             docs/deviations.md, W1 and W2.)
+        augment: ``(key, batch) -> batch``, what is done to batches of training, but never to those of validation.
+        chains_at_once: see ``map_chains``.
+        checkpoints: where to continue from and what a killed run continues from.
         on_epoch: called after every epoch with its number.
 
     Returns:
         The best members. A member whose validation loss was never finite keeps its initialisation.
     """
-    num_rows = jax.tree.leaves(train)[0].shape[0]
-    batch_size = min(batch_size, num_rows)
-    steps = -(-num_rows // batch_size)
+    batch_size = min(batch_size, train.num_choices)
+    steps = train.steps_per_epoch(batch_size)
     mesh = chain_mesh(members)
     key_init, key_batch = jax.random.split(key)
 
-    def run_epoch(carry: _Carry, key: jax.Array, train: Any, validation: Any, epoch: jax.Array) -> _Carry:
+    def run_epoch(data: Any, validation: Any, epoch: jax.Array, carry: _Carry, key: jax.Array) -> _Carry:
+        key_augment = jax.random.split(key)[
+            1
+        ]  # which batches, that fold the number of their epoch in, do not use
+
         def one_step(state: tuple[Any, Any], step: jax.Array) -> tuple[tuple[Any, Any], None]:
             params, opt_state = state
-            rows = epoch_batch_indices(key, epoch * steps + step, num_rows, batch_size)
-            gradient = jax.grad(loss)(params, jax.tree.map(lambda leaf: leaf[rows], train))
+            batch = train.draw(data, key, epoch * steps + step, batch_size)
+            if augment is not None:
+                batch = augment(jax.random.fold_in(key_augment, epoch * steps + step), batch)
+            gradient = jax.grad(loss)(params, batch)
             updates, opt_state = optimiser.update(gradient, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), None
 
-        (params, opt_state), _ = jax.lax.scan(one_step, (carry.params, carry.optimiser), jnp.arange(steps))
-        value = loss(params, validation)
-        is_better = value < carry.best_loss
-        trained = _Carry(
-            params,
-            opt_state,
-            _where(is_better, params, carry.best_params),
-            jnp.where(is_better, value, carry.best_loss),
-            jnp.where(is_better, epoch + 1, carry.best_epoch),
-            epoch + 1,
-        )
-        return _where(_is_training(carry, patience), trained, carry)
+        def trained() -> _Carry:
+            state = (carry.params, carry.optimiser)
+            (params, opt_state), _ = jax.lax.scan(one_step, state, jnp.arange(steps))
+            value = validation_loss(params, validation)
+            is_better = value < carry.best_loss
+            return _Carry(
+                params,
+                opt_state,
+                jax.tree.map(partial(jnp.where, is_better), params, carry.best_params),
+                jnp.where(is_better, value, carry.best_loss),
+                jnp.where(is_better, epoch + 1, carry.best_epoch),
+                epoch + 1,
+            )
 
-    def all_members(carry: Any, keys: Any, train: Any, validation: Any, epoch: Any) -> _Carry:
-        return jax.vmap(run_epoch, in_axes=(0, 0, None, None, None))(carry, keys, train, validation, epoch)
+        return jax.lax.cond(_is_training(carry, patience), trained, lambda: carry)
+
+    def all_members(carry: Any, keys: Any, data: Any, validation: Any, epoch: Any) -> _Carry:
+        return map_chains(partial(run_epoch, data, validation, epoch), chains_at_once)(carry, keys)
 
     @partial(jax.jit, donate_argnums=0)
-    def train_epoch(carry: _Carry, keys: Any, train: Any, validation: Any, epoch: jax.Array) -> Any:
-        split = (True, True, False, False, False)
-        carry = over_chains(all_members, mesh, split)(carry, keys, train, validation, epoch)
+    def train_epoch(carry: _Carry, *arguments: Any) -> Any:
+        carry = over_chains(all_members, mesh, (True, True, False, False, False))(carry, *arguments)
         return carry, jnp.any(_is_training(carry, patience))
 
     @jax.jit
@@ -124,11 +140,16 @@ def train_ensemble(
 
     carry = shard_chains(start(jax.random.split(key_init, members)), mesh)
     keys = shard_chains(jax.random.split(key_batch, members), mesh)
-    for epoch in range(max_epochs):
-        carry, goes_on = train_epoch(carry, keys, train, validation, jnp.int32(epoch))
+    done = 0
+    if checkpoints and (found := checkpoints.restore(carry)):
+        done, carry = found
+    for epoch in range(done, max_epochs):
+        carry, goes_on = train_epoch(carry, keys, train.data, validation, jnp.int32(epoch))
         on_epoch(epoch + 1)
         if not goes_on:
             break
+        if checkpoints:
+            checkpoints.save_if_due(epoch + 1, carry)
     return TrainedEnsemble(
         carry.best_params,
         np.asarray(carry.best_loss),
@@ -139,7 +160,3 @@ def train_ensemble(
 
 def _is_training(carry: _Carry, patience: int) -> jax.Array:
     return carry.num_epochs - carry.best_epoch < patience
-
-
-def _where(condition: jax.Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(partial(jnp.where, condition), new, old)

@@ -2,8 +2,8 @@
 
     log p(theta | batch) = log prior(theta) + N/B sum_{i in batch} log p(y_i | x_i, theta)
 
-A position is one flat vector per chain: on small networks a few operations on long vectors are several times faster
-than many on small leaves.
+where p(y_i | x_i) of a window of text is the product over its tokens. A position is one flat vector per chain: a few
+operations on long vectors are several times faster than many on small leaves, and cost large networks little.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Likelihood(NamedTuple):
         has_log_sd: whether one log noise standard deviation is sampled beside the network.
         predict: ``(outputs (rows, num_outputs), log_sd ()) -> prediction``: logits (rows, classes), or mean and log
             standard deviation, each (rows,).
-        log_prob: ``(prediction, y) -> (rows,)``.
+        log_prob: ``(prediction, y) -> (rows,)``; of text, logits (windows, context, tokens) -> (windows, context).
     """
 
     num_outputs: int
@@ -48,7 +48,7 @@ def _gaussian_log_prob(prediction: tuple[jax.Array, jax.Array], y: jax.Array) ->
 
 
 def _categorical_log_prob(logits: jax.Array, y: jax.Array) -> jax.Array:
-    chosen = jnp.take_along_axis(logits, y[:, None], axis=-1)[:, 0]
+    chosen = jnp.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
@@ -91,7 +91,7 @@ class NetworkPosterior:
 
     Attributes:
         dim: number of scalars in a position.
-        num_rows: N, the size of the training data.
+        num_rows: N, the size of the training data; of text, in windows.
         likelihood: of the data.
         logdensity: ``(position (dim,), batch (x, y)) -> ()``, an unbiased estimate of the log posterior, normalised
             but for the evidence.
@@ -101,7 +101,7 @@ class NetworkPosterior:
     """
 
     dim: int
-    num_rows: int
+    num_rows: float
     likelihood: Likelihood
     logdensity: Callable[[jax.Array, Any], jax.Array]
     predict: Callable[[jax.Array, jax.Array], Any]
@@ -110,7 +110,13 @@ class NetworkPosterior:
 
 
 def bnn(
-    model: Model, likelihood: Likelihood, prior: Prior, example_x: jax.Array, num_rows: int
+    model: Model,
+    likelihood: Likelihood,
+    prior: Prior,
+    example: tuple[jax.Array, jax.Array],
+    num_rows: float,
+    *,
+    microbatches: int = 1,
 ) -> NetworkPosterior:
     """The posterior of a network.
 
@@ -118,15 +124,18 @@ def bnn(
         model: the network.
         likelihood: whose ``num_outputs`` the network must have.
         prior: on every parameter, log noise standard deviation included.
-        example_x: (rows, ...), for shapes only.
+        example: x and y of some rows, for shapes only.
         num_rows: N.
+        microbatches: parts of a batch whose gradients are computed one after the other, so that the activations of one
+            part at a time must fit into the memory. A divisor of the batch size.
 
     Raises:
-        ValueError: where the network does not map ``example_x`` to (rows, num_outputs) numbers.
+        ValueError: where the network does not map x to num_outputs numbers for every y.
     """
+    example_x, example_y = example
     params = jax.eval_shape(model.init, jax.random.key(0), example_x)
     outputs = jax.eval_shape(model.apply, params, example_x)
-    expected = (example_x.shape[0], likelihood.num_outputs)
+    expected = (*example_y.shape, likelihood.num_outputs)
     if getattr(outputs, "shape", None) != expected:
         given = getattr(outputs, "shape", type(outputs).__name__)
         raise ValueError(f"the network maps x of shape {example_x.shape} to {given}, expected {expected}")
@@ -154,12 +163,40 @@ def bnn(
             return -jnp.sum(jnp.abs(z)) - jnp.sum(jnp.log(2 * scale))
         return -0.5 * jnp.sum(z**2) - jnp.sum(jnp.log(scale)) - 0.5 * scale.size * math.log(2 * math.pi)
 
-    def logdensity(position: jax.Array, batch: Any) -> jax.Array:
+    def log_likelihood(position: jax.Array, batch: Any) -> jax.Array:
         x, y = batch
-        log_likelihood = jnp.sum(likelihood.log_prob(predict(position, x), y))
-        return log_prior(position) + num_rows / y.shape[0] * log_likelihood
+        return jnp.sum(likelihood.log_prob(predict(position, x), y))
+
+    accumulated = log_likelihood if microbatches == 1 else _accumulated(log_likelihood, microbatches)
+
+    def logdensity(position: jax.Array, batch: Any) -> jax.Array:
+        return log_prior(position) + num_rows / batch[1].shape[0] * accumulated(position, batch)
 
     return NetworkPosterior(flat.size + extra, num_rows, likelihood, logdensity, predict, join, split)
+
+
+def _accumulated(function: Callable[[jax.Array, Any], jax.Array], parts: int) -> Callable[..., jax.Array]:
+    """A sum over rows whose gradient is accumulated part by part, not kept for a backward pass over all of them."""
+
+    def over_parts(one: Callable[..., Any], position: jax.Array, batch: Any) -> Any:
+        split = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), batch)
+        zero = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype),
+            jax.eval_shape(one, position, jax.tree.map(lambda leaf: leaf[0], split)),
+        )
+        return jax.lax.scan(
+            lambda total, part: (jax.tree.map(jnp.add, total, one(position, part)), None), zero, split
+        )[0]
+
+    @jax.custom_vjp
+    def total(position: jax.Array, batch: Any) -> jax.Array:
+        return over_parts(function, position, batch)
+
+    def forward(position: jax.Array, batch: Any) -> tuple[jax.Array, jax.Array]:
+        return over_parts(jax.value_and_grad(function), position, batch)
+
+    total.defvjp(forward, lambda gradient, cotangent: (cotangent * gradient, None))
+    return total
 
 
 def _scale(prior: Prior, path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:

@@ -23,8 +23,8 @@ _MOST_NATS = 5.0
 _LEGEND_ROW_INCHES = 0.135
 _SAMPLER, _ENSEMBLE = "#0072B2", "#D55E00"  # of Okabe & Ito's palette, as in the figures of tables
 _CALIBRATION_AXES = {
-    "classification": ("confidence", "accuracy"),
-    "regression": ("nominal coverage", "observed coverage"),
+    "reliability": ("confidence", "accuracy"),
+    "coverage": ("nominal coverage", "observed coverage"),
 }
 
 
@@ -60,7 +60,7 @@ class RunFigure(NamedTuple):
 
     Attributes:
         title: what was run.
-        task: names the axes of the right panel.
+        calibration: what the right panel shows.
         curves: one for each step size, one at least.
         best_step_size: that of the curve to stress.
         ensemble_lppd: the deep ensemble's, nats per row.
@@ -69,7 +69,7 @@ class RunFigure(NamedTuple):
     """
 
     title: str
-    task: Literal["classification", "regression"]
+    calibration: Literal["reliability", "coverage"]
     curves: Sequence[Curve]
     best_step_size: float
     ensemble_lppd: float
@@ -177,7 +177,7 @@ def _draw_calibration(axis: Axes, run: RunFigure) -> None:
             calibration.expected[there], calibration.observed[there], color=color, marker=marker,
             markersize=4, linewidth=1.3, label=label, clip_on=False,
         )  # fmt: skip
-    xlabel, ylabel = _CALIBRATION_AXES[run.task]
+    xlabel, ylabel = _CALIBRATION_AXES[run.calibration]
     ticks = np.linspace(0, 1, 6)
     axis.set(
         xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks, aspect="equal", xlabel=xlabel, ylabel=ylabel

@@ -12,18 +12,18 @@ LEVELS = np.linspace(0.1, 0.9, 9)
 CURVES = [Curve(step_size, WORK, np.linspace(-1, -1 + step_size, 30)) for step_size in (0.2, 0.1, 0.4)]
 
 
-def run(curves=CURVES, ensemble_lppd=-1.1, task="regression"):
+def run(curves=CURVES, ensemble_lppd=-1.1, kind="coverage"):
     calibration = Calibration(LEVELS, np.where(LEVELS < 0.15, np.nan, LEVELS))
-    return RunFigure("a run", task, curves, 0.4, ensemble_lppd, calibration, calibration)
+    return RunFigure("a run", kind, curves, 0.4, ensemble_lppd, calibration, calibration)
 
 
 def labels(figure):
     return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
 
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_writes_both_files_and_nothing_else(tmp_path, task):
-    save_run_figure(tmp_path / "runs/figure", run(task=task))
+@pytest.mark.parametrize("kind", ["coverage", "reliability"])
+def test_writes_both_files_and_nothing_else(tmp_path, kind):
+    save_run_figure(tmp_path / "runs/figure", run(kind=kind))
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["figure.pdf", "figure.png"]
     assert (tmp_path / "runs/figure.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "runs/figure.pdf").read_bytes().startswith(b"%PDF")
