@@ -215,7 +215,7 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     from smile import random
     from smile.build import make_kernel, make_model, make_tuner
     from smile.config import ModelConfig
-    from smile.data import Dataset, Split
+    from smile.data import Dataset, Split, rows_of
     from smile.execute.network import make_monitor
     from smile.preflight import compose
     from smile.sampling import Length, sample_ensemble
@@ -233,7 +233,9 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     ]
     dataset = Dataset("random", "regression", *splits, num_classes=0, y_mean=0.0, y_scale=1.0)
     model = make_model(ModelConfig("fcn", (16, 16, 16)), 1)
-    posterior = bnn(model, likelihood("homoscedastic"), Prior(), jnp.asarray(splits[0].x[:2]), ROWS[0])
+    posterior = bnn(
+        model, likelihood("homoscedastic"), Prior(), tuple(jnp.asarray(a[:2]) for a in splits[0]), ROWS[0]
+    )
     algorithm = tuned(make_kernel(config, 1)(posterior.logdensity), make_tuner(config, steps, 1))
     if method != name:
         gradients = 1 if name == "adasghmc" else 2
@@ -247,7 +249,7 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
         (),
         positions,
         jnp.full(MEMBERS, 1e-4),
-        (jnp.asarray(splits[0].x), jnp.asarray(splits[0].y)),
+        rows_of(tuple(splits[0])),
         BATCH,
         make_monitor(dataset, posterior, 1, length),
         length,

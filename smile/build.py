@@ -251,9 +251,7 @@ def load_dataset(options: DataConfig, seed: int) -> Dataset:
 def _load_dataset(options: DataConfig, seed: int) -> Dataset:
     if options.context is not None:
         text = load_text(options.name, directory=options.dir, path=options.path)
-        return split_text(
-            text, context=options.context, train=options.train, validation=options.validation
-        )
+        return split_text(text, context=options.context, train=options.train, validation=options.validation)
     if options.name in ("digits", "fashion_mnist", "cifar10", "imagenette"):
         images = load_images(options.name, directory=options.dir, size=options.size)
         return split_images(
@@ -298,9 +296,7 @@ def make_network(config: RunConfig) -> Network:
     prior = Prior(options.prior, options.prior_scale)
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
-        posterior = bnn(
-            model, chosen, prior, example, batches.num_rows, microbatches=options.microbatches
-        )
+        posterior = bnn(model, chosen, prior, example, batches.num_rows, microbatches=options.microbatches)
     except (TypeError, ValueError) as error:
         raise ConfigError("model", config.model.factory or config.model.name, one_line(error)) from None
     return Network(dataset, model, posterior)

@@ -25,7 +25,7 @@ from filelock import FileLock
 from smile import metrics, random
 from smile.build import Network, adapt, make_kernel, make_network, make_optimiser, make_tuner
 from smile.config import AdaptationConfig, BNNConfig, RunConfig, identify
-from smile.data import Dataset, Split, source
+from smile.data import Dataset, Split, flip_crop_resize, source
 from smile.execute.record import as_rows
 from smile.kernels import smile
 from smile.metrics import predictive

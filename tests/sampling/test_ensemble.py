@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from smile import random
+from smile.data import rows_of
 from smile.kernels import gradient_noise, smile
 from smile.sampling import Checkpoints, Length, Monitor, load_draws, sample_ensemble, write_draws
 from smile.tuners import constant, energy_variance, tuned
@@ -17,7 +18,7 @@ from smile.tuners import constant, energy_variance, tuned
 ROWS, DIM, CHAINS = 60, 3, 4
 X = np.random.default_rng(0).normal(size=(ROWS, DIM)).astype(np.float32)
 Y = (X @ np.array([1.0, -2.0, 0.5]) + 0.7 * np.random.default_rng(1).normal(size=ROWS)).astype(np.float32)
-DATA = (jnp.asarray(X), jnp.asarray(Y))
+DATA = rows_of((X, Y))
 # Bayesian linear regression: the posterior is Gaussian.
 COVARIANCE = np.linalg.inv(X.T @ X + np.eye(DIM))
 MEAN = COVARIANCE @ X.T @ Y

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from smile import random
+from smile.data import rows_of
 from smile.sampling import train_ensemble
 
 X = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
@@ -26,7 +27,7 @@ def loss(params, batch):
 
 def train(learning_rate=0.05, *, max_epochs=60, patience=5, seed=0, loss=loss, **options):
     return train_ensemble(
-        init, loss, optax.adamw(learning_rate), TRAIN, VALIDATION,
+        init, loss, loss, optax.adamw(learning_rate), rows_of(TRAIN), VALIDATION,
         members=3, key=random.key(seed), batch_size=16, max_epochs=max_epochs, patience=patience, **options,
     )  # fmt: skip
 

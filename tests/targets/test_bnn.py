@@ -19,7 +19,7 @@ LABELS = np.arange(12) % 4
 def posterior(name: str = "homoscedastic", prior: Prior | None = None, classes: int = 0):
     chosen = likelihood(name, classes)
     model = from_flax(FCN((5, chosen.num_outputs)))
-    return model, bnn(model, chosen, prior or Prior(), jnp.asarray(X), num_rows=48)
+    return model, bnn(model, chosen, prior or Prior(), (jnp.asarray(X), jnp.asarray(Y)), num_rows=48)
 
 
 def position(made, seed: int = 0):
@@ -96,6 +96,6 @@ def test_extreme_noise_scales_stay_finite():
 
 def test_a_network_with_other_outputs_is_refused():
     with pytest.raises(ValueError, match=r"to \(12, 2\), expected \(12, 1\)"):
-        bnn(from_flax(FCN((2,))), likelihood("homoscedastic"), Prior(), jnp.asarray(X), 12)
+        bnn(from_flax(FCN((2,))), likelihood("homoscedastic"), Prior(), (jnp.asarray(X), jnp.asarray(Y)), 12)
     with pytest.raises(ValueError, match="valid are homoscedastic"):
         likelihood("poisson")
