@@ -11,3 +11,7 @@ from smile.data.images import unfamiliar as unfamiliar
 from smile.data.sources import load as load
 from smile.data.tabular import Table as Table
 from smile.data.tabular import split_and_standardise as split_and_standardise
+from smile.data.text import Text as Text
+from smile.data.text import encode as encode
+from smile.data.text import load_text as load_text
+from smile.data.text import split_text as split_text
