@@ -1,5 +1,6 @@
 """Data sets: where they come from, how they are split, and their mini-batches."""
 
+from smile.data.augment import flip_crop_resize as flip_crop_resize
 from smile.data.batches import epoch_batch_indices as epoch_batch_indices
 from smile.data.dataset import Dataset as Dataset
 from smile.data.dataset import Split as Split
