@@ -5,10 +5,10 @@ from smile.data.batches import epoch_batch_indices as epoch_batch_indices
 from smile.data.dataset import Dataset as Dataset
 from smile.data.dataset import Split as Split
 from smile.data.files import DataError as DataError
+from smile.data.image_splits import split_images as split_images
+from smile.data.image_splits import unfamiliar as unfamiliar
 from smile.data.images import Images as Images
 from smile.data.images import load_images as load_images
-from smile.data.images import split_images as split_images
-from smile.data.images import unfamiliar as unfamiliar
 from smile.data.sources import load as load
 from smile.data.tabular import Table as Table
 from smile.data.tabular import split_and_standardise as split_and_standardise

@@ -88,7 +88,8 @@ def read_parquet(files: Sequence[Path]) -> Part:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=[column]):
                     yield str(file), _encoded(str(file), batch.column(0))
 
-    return Part(str(files[0]), np.concatenate(labels), batches)
+    origin = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
+    return Part(origin, np.concatenate(labels), batches)
 
 
 @contextmanager
