@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ from smile.data import (
     split_and_standardise,
     split_images,
     split_text,
+    unfamiliar,
 )
 from smile.dotted import one_line
 from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, smile
@@ -64,6 +66,8 @@ __all__ = [
     "make_tuner",
 ]
 
+
+_UNFAMILIAR_ROWS = 2000
 
 # From the log density of a batch to a kernel.
 Kernel = Callable[[Callable[[Any, Any], jax.Array]], SamplingAlgorithm]
@@ -250,18 +254,25 @@ def load_dataset(options: DataConfig, seed: int) -> Dataset:
 
 def _load_dataset(options: DataConfig, seed: int) -> Dataset:
     if options.context is not None:
-        text = load_text(options.name, directory=options.dir, path=options.path)
+        name = "builtin" if options.name == "text" and options.path is None else options.name
+        text = load_text(name, directory=options.dir, path=options.path)
         return split_text(text, context=options.context, train=options.train, validation=options.validation)
     if options.name in ("digits", "fashion_mnist", "cifar10", "imagenette"):
+        assert options.validation_rows is not None
         images = load_images(options.name, directory=options.dir, size=options.size)
-        return split_images(
+        dataset = split_images(
             images,
             seed=seed,
-            validation=options.validation,
+            validation=options.validation_rows,
             limit=options.limit,
             test_limit=options.test_limit,
             normalise=options.normalise,
-            unfamiliar=options.unfamiliar,
+        )
+        if options.unfamiliar == "none":
+            return dataset
+        rows, shape = len(dataset.test.y), images.test.x.shape[1:]
+        return replace(
+            dataset, unfamiliar=unfamiliar(options.unfamiliar, shape, rows=min(rows, _UNFAMILIAR_ROWS))
         )
     table = load(
         options.name, directory=options.dir, path=options.path, target=options.target, task=options.task

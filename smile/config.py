@@ -357,7 +357,7 @@ class BNNConfig:
 class DataConfig:
     """``data=...``: what a network learns; ``path``, ``target`` and ``task`` are those of ``data=csv``.
 
-    ``digest`` is no option but says what the file held when the config was composed: other contents are another run.
+    ``digest`` is no option but says what the files held when the config was composed: other contents are another run.
     """
 
     name: Literal[
@@ -365,7 +365,8 @@ class DataConfig:
         "fashion_mnist", "cifar10", "imagenette", "modern_shakespeare", "text",
     ] = _option(_text)  # fmt: skip
     train: float = _option(_number(0, 1), default=0.0)  # tables and text: fraction
-    validation: float = _option(_number(0, 1), default=0.0)  # also images: of the official training part
+    validation: float = _option(_number(0, 1), default=0.0)
+    validation_rows: int | None = _option(_integer(1), neutral=None)  # images: of the official training part
     dir: str | None = _option(_or({None: None}, _text), default=None, in_run_id=False)
     path: str | None = _option(_or({None: None}, _text), default=None, in_run_id=False)
     target: str | None = _option(_text, default=None)
@@ -487,7 +488,7 @@ _NOISE_OPTIONS = (
 
 _TABLE_OPTIONS = ("name", "train", "validation")
 _UCI_OPTIONS = (*_TABLE_OPTIONS, "dir")
-_IMAGE_OPTIONS = ("name", "validation", "dir", "size", "normalise", "limit", "test_limit", "unfamiliar")
+_IMAGE_OPTIONS = ("name", "validation_rows", "dir", "size", "normalise", "limit", "test_limit", "unfamiliar")
 _TRANSFORMER_OPTIONS = ("name", "width", "depth", "heads", "dtype", "remat")
 
 # Which options each choice of a group has, and the class that holds them.
@@ -579,8 +580,8 @@ def parse(cfg: DictConfig) -> RunConfig:
             raise UnknownOptionError(key, fields)
     nested: dict[str, Any] = {group: _build_choice(group, values.pop(group, None)) for group in _CHOICES}
     nested["tracker"] = _build_tracker(values.pop("tracker", None))
-    if nested["data"] is not None and nested["data"].path:
-        nested["data"] = dataclasses.replace(nested["data"], digest=_digest(nested["data"].path))
+    if nested["data"] is not None:
+        nested["data"] = dataclasses.replace(nested["data"], digest=_digest(nested["data"]))
     _check_tuner(nested["tuner"], nested["sampler"])  # decides what a step size may be
     nested["step_size"] = _step_sizes(values.pop("step_size", None), cfg, nested)
     plain = {name: field for name, field in fields.items() if name not in nested}
@@ -641,12 +642,20 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return plain | {"step_size": list(config.step_size)}
 
 
-def _digest(path: str) -> str:
-    """Of a file's contents; empty where it cannot be read, which loading it will explain."""
+def _digest(data: DataConfig) -> str:
+    """Of a file's contents, or of names and sizes of the images in a folder: nothing else says how they are encoded.
+
+    Empty where the data have a checksum of their own, and where they cannot be read, which loading them will explain.
+    """
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        if data.path:
+            return hashlib.sha256(Path(data.path).read_bytes()).hexdigest()[:12]
+        if data.dir and data.name in ("cifar10", "imagenette"):
+            files = sorted((file.name, file.stat().st_size) for file in Path(data.dir).glob("*.parquet"))
+            return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
     except OSError:
-        return ""
+        pass
+    return ""
 
 
 def _resolve(cfg: DictConfig, key: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-import os
 import tempfile
 import urllib.request
 import zipfile
@@ -17,17 +16,14 @@ import numpy as np
 import pandas as pd
 
 from smile.data.dataset import Task
+from smile.data.files import DataError, cache_folder
 from smile.data.tabular import Table
 
-__all__ = ["SKLEARN", "UCI", "DataError", "load"]
+__all__ = ["SKLEARN", "UCI", "load"]
 
 _MOST_CLASSES = 20
 _FEWEST_ROWS = 10
 _TIMEOUT_SECONDS = 60
-
-
-class DataError(ValueError):
-    """Data that is not there or not what it should be, in one line."""
 
 
 class _Uci(NamedTuple):
@@ -116,7 +112,7 @@ def load(
         DataError: in one line, what is missing or wrong.
     """
     if name in UCI:
-        return _load_uci(name, directory, cache or _cache_dir())
+        return _load_uci(name, directory, cache or cache_folder("uci"))
     if name in SKLEARN:
         return _load_sklearn(name)
     if path is None or target is None:
@@ -175,10 +171,6 @@ def _write_table(file: Path, values: np.ndarray) -> None:
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
         np.savetxt(temporary, values, fmt="%.10g")
     Path(temporary.name).replace(file)
-
-
-def _cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smile-bnn" / "uci"
 
 
 # ---- scikit-learn --------------------------------------------------------------------------------
