@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from smile.models.convolution import Conv
+
 __all__ = ["LeNet"]
 
 SMALLEST = 12  # pixels on a side: 12 -> pool 6 -> convolution 2 -> pool 1
@@ -43,7 +45,7 @@ class LeNet(nn.Module):
                 f"LeNet needs images of at least {SMALLEST}x{SMALLEST} pixels, got {x.shape[1]}x{x.shape[2]}"
             )
         for channels, padding in zip(self.channels, (2, 0), strict=True):
-            x = self.activation(nn.Conv(channels, (5, 5), padding=padding, dtype=self.dtype)(x))
+            x = self.activation(Conv(channels, 5, padding=padding, dtype=self.dtype)(x))
             x = nn.avg_pool(x, (2, 2), (2, 2))
         x = x.reshape(x.shape[0], -1)
         for width in self.widths:
