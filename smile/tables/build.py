@@ -43,14 +43,15 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for selection in spec.selections
     }
     texts = {
-        "table.md": render.markdown(spec, tables, _facts(frame, spec.keys, replaced, absent, scale)),
+        "table.md": render.markdown(spec, tables, _facts(frame, spec, replaced, absent, scale)),
         "table.tex": render.latex(spec, tables),
         "table.csv": render.csv_text(spec, tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
     metric = spec.figure or next(iter(spec.metrics))
-    figure = draw(frame, spec, tables[metric, spec.selections[0]], metric)
+    caption = spec.captions.get(scale, "")
+    figure = draw(frame, spec, tables[metric, spec.selections[0]], metric, caption)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
         content = io.BytesIO()
@@ -76,13 +77,13 @@ def _with_runs(spec: TableSpec, frame: pd.DataFrame) -> tuple[TableSpec, list[st
 
 
 def _facts(
-    frame: pd.DataFrame, keys: Sequence[str], replaced: int, absent: list[str], scale: str
+    frame: pd.DataFrame, spec: TableSpec, replaced: int, absent: Sequence[str], scale: str
 ) -> list[str]:
     """What the numbers come from."""
     frame = frame[frame["num_steps"] > 0]  # a deep ensemble makes none
     steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
     replications = ", ".join(
-        str(number) for number in sorted(frame.groupby(list(keys))["replication"].nunique().unique())
+        str(number) for number in sorted(frame.groupby(list(spec.keys))["replication"].nunique().unique())
     )
     versions = ", ".join(sorted(frame["smile_version"].unique()))
     commits = ", ".join(sorted({commit for commit in frame["git_commit"] if commit})) or "unknown"
@@ -90,6 +91,8 @@ def _facts(
         f"Scale {scale}: {steps} steps, replications: {replications}, {frame['run_id'].nunique()} runs.",
         f"Version {versions}, commit {commits}, {frame['created'].min()[:10]} to {frame['created'].max()[:10]}.",
     ]
+    if scale in spec.captions:
+        facts.append(f"{spec.captions[scale]}.")
     if absent:
         facts.append(f"Not run: {', '.join(absent)}.")
     if replaced:

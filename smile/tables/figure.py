@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 _LEGEND_ENTRY_INCHES = 1.6
+_CHARACTERS_PER_INCH = 13
+_NARROWEST = 2.0  # panels, so that the legend finds room
 _MOST_DECADES = 6.0  # on a logarithmic axis
 _MOST_UNITS = 1.0  # on a linear one, nats
 
@@ -34,7 +36,7 @@ _STYLES = (
 )
 
 
-def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Figure:
+def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str, caption: str = "") -> Figure:
     """Draws the figure of one metric.
 
     Args:
@@ -43,6 +45,7 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Fig
         cells: the table's cells by all replications, for the marks at the best step sizes, the published values and the
             baseline.
         metric: a key of ``spec.metrics``.
+        caption: what the figure says of its runs.
     """
     # pyplot would look for a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,7 +53,10 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Fig
 
     across = len(spec.labels[spec.rows[-1]])
     down = len(spec.row_values()) // across
-    figure = Figure(figsize=(2.9 * across + 0.6, 2.3 * down + 1.1), layout="constrained")
+    figure = Figure(
+        figsize=(2.9 * max(across, _NARROWEST) + 0.6, 2.3 * down + 1.1 + (0.5 if caption else 0)),
+        layout="constrained",
+    )
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
     groups = dict(iter(frame[frame["metric"] == metric].groupby(list(spec.keys))))
@@ -73,7 +79,10 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str) -> Fig
         axis.set_title(label, fontsize=10, fontweight="bold")
     for row_of_axes in axes:
         _limit(row_of_axes, spec.metrics[metric].highest)
-    figure.supxlabel("step size", fontsize=10)
+    width = int(figure.get_figwidth() * _CHARACTERS_PER_INCH)
+    figure.supxlabel(
+        "\n".join(["step size", *textwrap.wrap(caption, width)]), fontsize=10 if not caption else 9
+    )
     figure.supylabel(spec.metrics[metric].label, fontsize=10)
     _draw_legend(figure, spec)
     return figure

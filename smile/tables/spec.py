@@ -67,7 +67,8 @@ class TableSpec:
     """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance.
 
     Rows and columns are columns of the metrics, or ``method``: sampler and tuner, ``smile energy_variance``.
-    ``notes`` stand above the numbers: what a reader must know that the runs do not say.
+    ``notes`` stand above the numbers: what a reader must know that the runs do not say; ``captions`` say it of one
+    scale, and stand in the figure, too.
     """
 
     name: str
@@ -82,6 +83,7 @@ class TableSpec:
     baseline: Baseline | None = None
     claims: tuple[Claim, ...] = field(default=())
     notes: tuple[str, ...] = ()
+    captions: dict[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
