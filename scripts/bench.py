@@ -216,7 +216,7 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     from smile.build import make_kernel, make_model, make_tuner
     from smile.config import ModelConfig
     from smile.data import Dataset, Split, rows_of
-    from smile.execute.network import make_monitor
+    from smile.execute.predictions import make_monitor
     from smile.preflight import compose
     from smile.sampling import Length, sample_ensemble
     from smile.targets import Prior, bnn, likelihood

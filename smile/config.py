@@ -45,6 +45,7 @@ __all__ = [
     "UnknownOptionError",
     "WandbConfig",
     "WarmStartConfig",
+    "from_dict",
     "identify",
     "parse",
     "parse_step_size",
@@ -640,6 +641,27 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     """The resolved config as plain nested dictionaries, lists and scalars."""
     plain = {key: value for key, value in dataclasses.asdict(config).items() if value is not None}
     return plain | {"step_size": list(config.step_size)}
+
+
+def from_dict(plain: Mapping[str, Any]) -> RunConfig:
+    """The config of which ``to_dict`` made ``plain``, such as the ``config.yaml`` of a run; checked when it was made.
+
+    Raises:
+        ConfigError: where another version of the schema wrote it.
+    """
+    try:
+        nested: dict[str, Any] = {"tracker": TrackerConfig(WandbConfig(**plain["tracker"]["wandb"]))}
+        for group, choices in _CHOICES.items():
+            values = plain.get(group)
+            cls = choices[values["name"]][0] if values else None
+            nested[group] = cls(**_with_tuples(values)) if values and cls else None
+        return RunConfig(**(_with_tuples(plain) | nested))
+    except (KeyError, TypeError) as error:
+        raise ConfigError("config.yaml", str(error), "one that this version of smile wrote") from None
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _digest(data: DataConfig) -> str:

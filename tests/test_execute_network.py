@@ -12,6 +12,7 @@ from smile.execute import execute
 from smile.preflight import compose
 from smile.run import run_dir
 from smile.sampling import load_draws
+from smile.tools import generate
 from smile.tracking import read_metrics, read_metrics_file
 
 SMALL = [
@@ -131,3 +132,54 @@ def test_metrics_are_on_disk_as_returned():
     np.testing.assert_array_equal(
         written.set_index("metric")["value"].sort_index(), values.sort_index().iloc[:, 0]
     )
+
+
+IMAGES = [
+    "data=digits",
+    "data.size=12",
+    "model=lenet",
+    "num_steps=20",
+    "burn_in=10",
+    "warm_start.max_epochs=2",
+]
+
+
+def test_images_with_every_way_of_dividing_the_work():
+    """Parts that do not divide what they are parts of; the numbers are those of the undivided work."""
+    whole, _ = run(*IMAGES, "data.unfamiliar=noise", "target.batch_size=30", "step_size=1e-4")
+    Path("results").rename("whole")
+    divided, _ = run(
+        *IMAGES, "data.unfamiliar=noise", "target.batch_size=30", "step_size=1e-4", "target.chains_at_once=1",
+        "target.rows_at_once=100", "target.microbatches=3",
+    )  # fmt: skip
+    metrics = ["lppd", "accuracy", "validation_lppd", "brier", "unfamiliar_auroc", "accuracy_gain"]
+    np.testing.assert_allclose(divided.loc[metrics], whole.loc[metrics], rtol=0.02, atol=2e-3)
+    np.testing.assert_allclose(divided.loc["gradient_epochs"], 20 * 2 * 30 / 1077)
+
+
+def test_augmentation_changes_the_warm_start_but_not_what_chains_see():
+    augmented, _ = run(*IMAGES, "warm_start.augmentation=flip_crop_resize")
+    plain, _ = run(*IMAGES)
+    assert augmented.loc["lppd"].item() != plain.loc["lppd"].item()
+
+
+def test_a_language_model_and_text_from_it(capsys):
+    values, directory = run(
+        "target=nanogpt", "scale=smoke", "num_steps=20", "burn_in=10", "step_size=[1e-3,1e-2]"
+    )
+    np.testing.assert_allclose(values.loc["perplexity"], np.exp(-values.loc["lppd"]))
+    deep_ensemble = read_metrics(directory.parents[1]).query("sampler == 'deep_ensemble'")
+    warm = deep_ensemble.set_index("metric")["value"]
+    np.testing.assert_allclose(
+        values.loc["perplexity_improvement"], warm["perplexity"] - values.loc["perplexity"]
+    )
+    assert load_draws(directory / "draws").shape[:2] == (4, 1)
+    arguments = [str(directory), "--prompt", "data", "--characters", "40", "--members", "1"]
+    assert generate.main(arguments) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("data") and len(first) == 4 + 40 + 1
+    assert generate.main(arguments) == 0 and capsys.readouterr().out == first
+    assert generate.main([str(directory), "--prompt", "Ä"]) == 2
+    assert "'Ä'" in capsys.readouterr().err
+    assert generate.main([str(directory.parent)]) == 2
+    assert "target=nanogpt" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from smile import random
-from smile.data import epoch_batch_indices
+from smile.data import Dataset, Split, epoch_batch_indices, rows_of, source
 
 
 def epochs(key, num_rows: int, batch_size: int, count: int) -> np.ndarray:
@@ -75,3 +75,29 @@ def test_a_batch_must_fit(batch_size):
         ValueError, match=f"batch size {batch_size} must be at least 1 and at most the 10 rows"
     ):
         epoch_batch_indices(random.key(0), jnp.int32(0), 10, batch_size)
+
+
+def text(tokens: int, context: int) -> Dataset:
+    ids = np.arange(tokens, dtype=np.uint16)
+    window = Split(ids[None, :context], ids[None, 1 : context + 1])
+    return Dataset("count", "language", Split(ids[:-1], ids[1:]), window, window, tokens, context=context)
+
+
+def test_batches_of_text_are_windows_and_an_epoch_has_as_many_tokens_as_the_text():
+    made = source(text(101, 10))
+    assert (made.num_choices, made.num_rows) == (91, 10) and made.steps_per_epoch(4) == 3
+    seen = []
+    for step in range(91):
+        x, y = made.draw(made.data, jax.random.key(0), jnp.int32(step), 1)
+        np.testing.assert_array_equal(y, x + 1)
+        np.testing.assert_array_equal(x[0], x[0, 0] + np.arange(10))
+        seen.append(int(x[0, 0]))
+    assert sorted(seen) == list(range(91))  # every window once before one comes again
+
+
+def test_batches_of_rows():
+    made = rows_of((np.arange(6.0), np.arange(6)))
+    x, y = made.draw(made.data, jax.random.key(0), jnp.int32(0), 6)
+    np.testing.assert_array_equal(x, y)
+    assert sorted(np.asarray(y)) == list(range(6)) and made.steps_per_epoch(4) == 2
+    assert made.draw(made.data, jax.random.key(0), jnp.int32(0), None) is made.data

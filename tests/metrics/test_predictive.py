@@ -16,6 +16,8 @@ from smile.metrics.predictive import (
     chain_lppd,
     coverage_curve,
     evaluate,
+    evaluate_text,
+    evaluate_unfamiliar,
     init_classification,
     init_regression,
     lppd,
@@ -290,3 +292,30 @@ def test_what_cannot_be_evaluated_is_refused():
             reliability(state, y)
     with pytest.raises(ValueError, match="above zero"):
         evaluate(regression(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.zeros(2)), np.zeros(2), y_scale=0)
+
+
+def test_text_is_rated_by_the_average_of_probabilities():
+    """Two members: one sure and right, one sure and wrong, on the first token; both undecided on the second."""
+    state = init_classification(2, 2, 4)
+    logits = np.log(
+        np.array([[[0.97, 0.01, 0.01, 0.01], [0.25] * 4], [[0.01, 0.97, 0.01, 0.01], [0.25] * 4]])
+    )
+    state = update_classification(state, jnp.asarray(logits, jnp.float32))
+    metrics = evaluate_text(state, np.array([0, 2]))
+    log_p = (math.log(0.49) + math.log(0.25)) / 2  # not the average of log 0.97 and log 0.01
+    np.testing.assert_allclose(metrics["lppd"], log_p, rtol=1e-5)
+    np.testing.assert_allclose(metrics["perplexity"], math.exp(-log_p), rtol=1e-5)
+    np.testing.assert_allclose(metrics["bits_per_character"], -log_p / math.log(2), rtol=1e-5)
+    assert metrics["accuracy"] == 0.5
+    broken = update_classification(init_classification(1, 2, 4), jnp.full((1, 2, 4), jnp.nan))
+    assert all(math.isnan(value) for value in evaluate_text(broken, np.array([0, 2])).values())
+
+
+def test_unfamiliar_rows_are_told_by_their_largest_probability():
+    known = of_probabilities(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
+    unfamiliar = of_probabilities(np.array([[0.5, 0.5], [0.3, 0.7]]))
+    found = evaluate_unfamiliar(known, unfamiliar)
+    np.testing.assert_allclose(
+        found["unfamiliar_auroc"], 5 / 6
+    )  # of six pairs only (0.6, 0.7) is the wrong way round
+    np.testing.assert_allclose(found["unfamiliar_confidence"], 0.6, rtol=1e-6)

@@ -13,6 +13,7 @@ from smile import random
 from smile.data import rows_of
 from smile.kernels import gradient_noise, smile
 from smile.sampling import Checkpoints, Length, Monitor, load_draws, sample_ensemble, write_draws
+from smile.sampling.devices import over_rows
 from smile.tuners import constant, energy_variance, tuned
 
 ROWS, DIM, CHAINS = 60, 3, 4
@@ -152,3 +153,23 @@ def test_a_chain_that_leaves_the_numbers_is_counted_and_harms_no_other():
     )  # fmt: skip
     assert result.num_divergent.tolist() == [0, 100, 0, 0]
     assert np.isfinite(result.state.kernel.position[np.array([0, 2, 3])]).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_chains_a_few_at_a_time_are_the_same_chains(at_once):
+    """Four chains in groups of three: the last group is a smaller one."""
+    length = Length(60, 20, 10)
+    together = run(length, tuner=energy_variance())
+    apart = run(length, tuner=energy_variance(), chains_at_once=at_once)
+    np.testing.assert_allclose(
+        apart.state.kernel.position, together.state.kernel.position, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(apart.state.tuner.num_resets, together.state.tuner.num_resets)
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 4, 5, 10, 11])
+def test_rows_a_few_at_a_time(at_once):
+    x = jnp.arange(20.0).reshape(10, 2)
+    one, two = over_rows(lambda rows: (rows.sum(1), rows**2), x, at_once)
+    np.testing.assert_array_equal(one, x.sum(1))
+    np.testing.assert_array_equal(two, x**2)

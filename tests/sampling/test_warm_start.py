@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from smile import random
 from smile.data import rows_of
-from smile.sampling import train_ensemble
+from smile.sampling import Checkpoints, train_ensemble
 
 X = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
 Y = (X @ np.array([1.0, 0.0, -1.0, 2.0]) + 0.1 * np.random.default_rng(1).normal(size=90)).astype(np.float32)
@@ -71,3 +72,45 @@ def test_a_loss_that_is_never_finite_keeps_the_initialisation():
 def test_seeds_decide():
     np.testing.assert_array_equal(train(max_epochs=3).params["w"], train(max_epochs=3).params["w"])
     assert not np.array_equal(train(max_epochs=3, seed=1).params["w"], train(max_epochs=3).params["w"])
+
+
+def test_members_one_at_a_time_are_the_same():
+    together, apart = train(max_epochs=10), train(max_epochs=10, chains_at_once=1)
+    np.testing.assert_allclose(apart.params["w"], together.params["w"], rtol=1e-5)
+    np.testing.assert_array_equal(apart.num_epochs, together.num_epochs)
+
+
+def test_a_killed_training_ends_with_the_same_bits(tmp_path):
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch):
+        if epoch == 4:
+            raise KilledError
+
+    whole, checkpoints = train(max_epochs=8), Checkpoints(tmp_path / "checkpoints", 0)
+    with pytest.raises(KilledError):
+        train(max_epochs=8, checkpoints=checkpoints, on_epoch=kill)
+    epochs = []
+    resumed = train(max_epochs=8, checkpoints=checkpoints, on_epoch=epochs.append)
+    assert epochs == [4, 5, 6, 7, 8]
+    np.testing.assert_array_equal(resumed.params["w"], whole.params["w"])
+
+
+def test_augmentation_has_a_key_of_its_own_at_every_step_and_spares_validation():
+    keys = []
+
+    def augment(key, batch):
+        jax.debug.callback(
+            lambda data: keys.append(tuple(np.asarray(data).ravel())), jax.random.key_data(key)
+        )
+        x, y = batch
+        return jnp.zeros_like(x), y
+
+    trained = train(max_epochs=3, augment=augment)
+    jax.effects_barrier()
+    assert len(set(keys)) == len(keys) == 3 * 3 * 4  # members, epochs, steps
+    # features that are always zero teach nothing: only the weight decay moves the parameters
+    start = train(max_epochs=0).params["w"]
+    moved = np.abs(trained.params["w"]) <= np.abs(start)
+    assert moved.all()

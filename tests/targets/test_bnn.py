@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from smile.models import FCN, from_flax
+from smile.models import FCN, GPT, from_flax
 from smile.targets import Prior, bnn, likelihood
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -99,3 +99,31 @@ def test_a_network_with_other_outputs_is_refused():
         bnn(from_flax(FCN((2,))), likelihood("homoscedastic"), Prior(), (jnp.asarray(X), jnp.asarray(Y)), 12)
     with pytest.raises(ValueError, match="valid are homoscedastic"):
         likelihood("poisson")
+
+
+@pytest.mark.parametrize("parts", [2, 6])
+def test_a_gradient_accumulated_over_parts_is_that_of_the_batch(parts):
+    chosen = likelihood("categorical", 4)
+    model = from_flax(FCN((5, 4)))
+    example = (jnp.asarray(X), jnp.asarray(LABELS))
+    whole, divided = (bnn(model, chosen, Prior(), example, 48, microbatches=m) for m in (1, parts))
+    theta = jnp.stack([position(whole, seed) for seed in range(3)])  # under vmap, as chains call it
+    expected, gradient = (
+        jax.vmap(f, (0, None))(theta, example) for f in (whole.logdensity, jax.grad(whole.logdensity))
+    )
+    value, accumulated = jax.vmap(jax.value_and_grad(divided.logdensity), (0, None))(theta, example)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(accumulated, gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_the_likelihood_of_text_is_the_product_over_all_tokens():
+    model = from_flax(GPT(7, context=6, embedding=8, depth=1, num_heads=2, mlp_width=8))
+    tokens = np.random.default_rng(2).integers(0, 7, (4, 7))
+    x, y = tokens[:, :-1], tokens[:, 1:]
+    made = bnn(model, likelihood("categorical", 7), Prior(), (jnp.asarray(x), jnp.asarray(y)), num_rows=20.5)
+    theta = position(made)
+    logits = np.asarray(model.apply(made.split(theta)[0], x), np.float64)
+    log_p = logits - special.logsumexp(logits, axis=-1, keepdims=True)
+    chosen = np.take_along_axis(log_p, y[..., None], -1).sum()
+    expected = stats.norm.logpdf(theta).sum() + 20.5 / 4 * chosen
+    np.testing.assert_allclose(made.logdensity(theta, (x, y)), expected, rtol=1e-5)

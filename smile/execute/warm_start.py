@@ -1,0 +1,121 @@
+"""The deep ensemble in which chains start: trained once and shared by every run that wants the same, killed or not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from filelock import FileLock
+
+from smile.build import Network, make_optimiser
+from smile.config import BNNConfig, RunConfig, identify
+from smile.data import flip_crop_resize, source
+from smile.sampling import Checkpoints, train_ensemble
+from smile.sampling.devices import over_rows
+from smile.tracking import write_bytes_atomic
+from smile.tracking.console import Advance
+
+__all__ = ["WarmStart", "checkpoints", "warm_start"]
+
+
+class WarmStart(NamedTuple):
+    """The deep ensemble.
+
+    Attributes:
+        positions: (chains, dim), float32.
+        digest: of everything that determines them.
+    """
+
+    positions: np.ndarray
+    digest: str
+
+
+def warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Advance) -> WarmStart:
+    """From the cache, or trained while other processes that want the same ensemble wait."""
+    digest = _warm_start_digest(config)
+    path = Path(config.results_dir) / "warm_starts" / f"{digest}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            saved = checkpoints(config, path.with_suffix(".checkpoints"))
+            positions, trained = _train(config, network, key, saved, advance)
+            buffer = io.BytesIO()
+            np.savez(buffer, positions=positions, allow_pickle=False, **trained)
+            write_bytes_atomic(path, buffer.getvalue())
+            saved.clear()
+        with np.load(path, allow_pickle=False) as file:
+            return WarmStart(file["positions"], digest)
+
+
+def checkpoints(config: RunConfig, directory: Path) -> Checkpoints:
+    """Those of a part of a run, as often as the config says."""
+    assert isinstance(config.target, BNNConfig)
+    return Checkpoints(directory, 60 * config.target.checkpoint_minutes)
+
+
+def _warm_start_digest(config: RunConfig) -> str:
+    identity = identify(config)
+    names = ("data", "model", "warm_start", "replications", "seed", "precision")
+    chosen = {name: identity[name] for name in names} | {"likelihood": identity["target"]["likelihood"]}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _train(
+    config: RunConfig, network: Network, key: jax.Array, saved: Checkpoints, advance: Advance
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Positions (chains, dim), and what training reached by member."""
+    options, posterior, dataset, target = config.warm_start, network.posterior, network.dataset, config.target
+    assert options is not None and isinstance(target, BNNConfig)
+    likelihood, train = posterior.likelihood, source(dataset)
+    validation = (jnp.asarray(dataset.validation.x), jnp.asarray(dataset.validation.y))
+    example = jnp.asarray(dataset.test.x[:2])
+
+    def loss(params: Any, batch: Any) -> jax.Array:
+        x, y = batch
+        prediction = likelihood.predict(network.model.apply(params, x), jnp.zeros(()))
+        return -jnp.mean(likelihood.log_prob(prediction, y))
+
+    def validation_loss(params: Any, validation: Any) -> jax.Array:
+        x, y = validation
+        outputs = over_rows(partial(network.model.apply, params), x, target.rows_at_once)
+        return -jnp.mean(likelihood.log_prob(likelihood.predict(outputs, jnp.zeros(())), y))
+
+    def augment(key: jax.Array, batch: Any) -> Any:
+        x, y = batch
+        return flip_crop_resize(key, x), y
+
+    trained = train_ensemble(
+        lambda key: network.model.init(key, example),
+        loss,
+        validation_loss,
+        make_optimiser(options, train.steps_per_epoch(min(options.batch_size, train.num_choices))),
+        train,
+        validation,
+        members=config.replications,
+        key=key,
+        batch_size=options.batch_size,
+        max_epochs=options.max_epochs,
+        patience=options.patience,
+        augment=augment if options.augmentation == "flip_crop_resize" else None,
+        chains_at_once=target.chains_at_once,
+        checkpoints=saved,
+        on_epoch=lambda epoch: advance(0, f"warm start, epoch {epoch} of at most {options.max_epochs}"),
+    )
+
+    def position(params: Any) -> jax.Array:
+        log_sd = jnp.zeros(())
+        if likelihood.has_log_sd:
+            # The residuals of rows that the network has not seen: those it was trained on would be too small.
+            mean = posterior.predict(posterior.join(params, log_sd), validation[0])[0]
+            log_sd = 0.5 * jnp.log(jnp.mean((mean - validation[1]) ** 2))
+        return posterior.join(params, log_sd)
+
+    facts = {name: getattr(trained, name) for name in ("validation_loss", "best_epoch", "num_epochs")}
+    return np.asarray(jax.jit(jax.vmap(position))(trained.params)), facts
