@@ -10,10 +10,11 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench test lint format clean
+.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench test lint format clean \
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
 
 help:  ## list the targets
-	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## create .venv and install smile into it with pinned dependencies
 
@@ -52,6 +53,19 @@ uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quic
 uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharing; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)
 	$(BIN)/smile-table uci_batch_size --scale $(scale)
+
+fmnist: $(STAMP)  ## LeNet on Fashion-MNIST, four methods; scale=smoke|quick|paper args=data.dir=folder
+figure1: $(STAMP)  ## ResNet-7 on CIFAR-10: gain over the deep ensemble against the step size; scale=, args=data.dir=folder
+figure2: $(STAMP)  ## nanoGPT on modern Shakespeare: perplexity against the step size; scale=, args=data.dir=folder
+resnet18: $(STAMP)  ## ResNet-18 on CIFAR-10 (paper: for GPUs); scale=, args='data.dir=folder hydra/launcher=slurm_gpu'
+vit: $(STAMP)  ## ViT on Imagenette (paper: for GPUs); scale=, args='data.dir=folder hydra/launcher=slurm_gpu'
+ablation_adaptation: $(STAMP)  ## how often SMILE adapts its step size, on ResNet-18; scale=, args=
+ablation_reset: $(STAMP)  ## when SMILE undoes a step, on ResNet-18; scale=, args=
+ablation_batch_size: $(STAMP)  ## the batch size, LeNet on Fashion-MNIST; scale=, args=
+
+fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size:
+	$(BIN)/smile +experiment=$@ scale=$(scale) $(args)
+	$(BIN)/smile-table $@ --scale $(scale)
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench.py

@@ -2,6 +2,7 @@
 
     python scripts/bench.py                    # all of it, about ten minutes; writes results/bench/*.{md,csv}
     python scripts/bench.py --only network     # or analytic
+    python scripts/bench.py --only models      # full-size networks at their published batches
 
 The limit of a sampler is a chain that draws the same noise, makes the same variates and evaluates the same number of
 gradients, in the same compiled loop, and does nothing else with them. Each measurement is a process of its own, pinned
@@ -25,6 +26,14 @@ CHAINS, THINNING, REPEATS = 105, 10, 5
 # The published work on bikesharing: 10 chains, batches of 256, a network of 754 parameters. Speed does not depend on
 # the values, so that rows are drawn at random.
 ROWS, FEATURES, MEMBERS, BATCH = (12165, 1738, 3476), 11, 10, 256
+# The published batch of every full-size network, and into how many parts it is divided on a CPU.
+MODELS = {
+    "lenet": ("fmnist", 512, 1),
+    "resnet7": ("figure1", 512, 16),
+    "resnet18": ("resnet18", 512, 32),
+    "vit": ("vit", 128, 32),
+    "gpt": ("figure2", 128, 32),
+}
 METHODS = ("smile_naive", "psmile_naive", "psmile", "adasghmc")
 SAMPLERS = ("smile", "psmile", "sgld", "sghmc")
 
@@ -35,17 +44,29 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=100_000, help="steps per chain (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
-    parser.add_argument("--only", choices=("analytic", "network"), help="one of the two; default: both")
+    parser.add_argument(
+        "--only", choices=("analytic", "network", "models"), help="one of them; default: analytic and network"
+    )
+    parser.add_argument("--names", default=",".join(MODELS), help="which models (default: %(default)s)")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         arguments = json.loads(options.measure)
-        print(json.dumps((measure_network if "method" in arguments else measure)(**arguments)))
+        kinds = {
+            "sampler": measure,
+            "method": measure_network,
+            "name": measure_model,
+            "draws": measure_evaluation,
+        }
+        found = next(function for key, function in kinds.items() if key in arguments)(**arguments)
+        print(json.dumps(found))
         return
-    if options.only != "network":
+    if options.only in (None, "analytic"):
         report(options.steps, options.output)
-    if options.only != "analytic":
+    if options.only in (None, "network"):
         report_networks(options.output)
+    if options.only == "models":
+        report_models(options.output, options.names.split(","))
 
 
 def report(steps: int, output: Path) -> None:
@@ -154,6 +175,50 @@ def report_networks(output: Path) -> None:
     print(f"\n{text}\n\nwritten to {output}/network.md")
 
 
+def report_models(output: Path, names: list[str]) -> None:
+    import pandas as pd
+
+    from smile.tracking import write_text_atomic
+
+    rows = []
+    for name in names:
+        found = in_own_process(name=name)
+        tera = found["flops"] / found["step"] / 1e12
+        rows.append(
+            {
+                "network": name,
+                "parameters": f"{found['parameters']:,.0f}",
+                "batch": MODELS[name][1],
+                "parts": f"{found['parts']:.0f}",
+                "s / step": f"{found['step']:.3g}",
+                "two gradients, s": f"{found['limit']:.3g}",
+                "ratio": f"{found['step'] / found['limit']:.2f}",
+                "TFLOP/s": f"{tera:.3g}",
+                "peak memory": f"{found['megabytes']:,.0f} MB",
+            }
+        )
+        print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    memory = [
+        {"draws": f"{draws:,}", "peak memory": f"{in_own_process(draws=draws)['megabytes']:,.0f} MB"}
+        for draws in (20, 200)
+    ]
+    text = "\n\n".join(
+        [
+            "# Full-size networks",
+            f"{machine()}. One step of pSMILE of one chain, tuner included, at the published batch size, accumulated"
+            " over so many parts, and the two gradients of the batch alone; the best of two, compilation not counted."
+            " FLOP are those that XLA counts in a gradient of the batch, twice.",
+            markdown(pd.DataFrame(rows)),
+            "Peak memory of LeNet, 2 chains, that evaluates every draw on 11,000 + 10,000 images:",
+            markdown(pd.DataFrame(memory)),
+            f"`python scripts/bench.py --only models` writes this file. {time.strftime('%Y-%m-%d')}.",
+        ]
+    )
+    write_text_atomic(output / "models.md", text + "\n")
+    write_text_atomic(output / "models.csv", pd.DataFrame(rows).to_csv(index=False))
+    print(f"\n{text}\n\nwritten to {output}/models.md")
+
+
 def in_own_process(*, devices: int = 1, **arguments: object) -> dict[str, float]:
     command = [sys.executable, __file__, "--measure", json.dumps(arguments)]
     flags = f"--xla_force_host_platform_device_count={devices}"
@@ -259,6 +324,104 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     chunks = len(ends) - 1  # the first one holds the compilation
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": (ends[-1] - ends[0]) / chunks * len(ends), "megabytes": megabytes}
+
+
+def full_size(name: str, parts: int):
+    """Model and posterior of an experiment at scale=paper, with one batch of random data."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from smile.build import make_model
+    from smile.preflight import compose
+    from smile.targets import Prior, bnn, likelihood
+
+    experiment, batch, _ = MODELS[name]
+    config = compose(
+        [f"+experiment={experiment}", "scale=paper", "+method=psmile", "seed=1", "hydra.mode=RUN"]
+    )
+    rng = np.random.default_rng(0)
+    shapes = {"lenet": (28, 28, 1), "resnet7": (32, 32, 3), "resnet18": (32, 32, 3), "vit": (160, 160, 3)}
+    if name == "gpt":
+        context, classes = config.data.context, 65
+        x, y = (jnp.asarray(rng.integers(0, classes, (batch, context)), jnp.int32) for _ in "xy")
+    else:
+        context, classes = None, 10
+        x = jnp.asarray(rng.normal(size=(batch, *shapes[name])), jnp.float32)
+        y = jnp.asarray(rng.integers(0, classes, batch), jnp.int32)
+    model = make_model(config.model, classes, context)
+    posterior = bnn(
+        model, likelihood("categorical", classes), Prior(), (x[:2], y[:2]), 50_000, microbatches=parts
+    )
+    return config, model, posterior, (x, y)
+
+
+def measure_model(name: str) -> dict[str, float]:
+    """Seconds of one step and of its two gradients, and what XLA counts."""
+    import jax
+    import jax.numpy as jnp
+
+    from smile import random
+    from smile.build import make_kernel, make_tuner
+    from smile.tuners import tuned
+
+    parts = MODELS[name][2] if jax.default_backend() == "cpu" else 1
+    config, model, posterior, batch = full_size(name, parts)
+    params = jax.jit(model.init)(random.key(0), batch[0][:2])
+    position = posterior.join(params, jnp.zeros(()))
+    algorithm = tuned(make_kernel(config, 1)(posterior.logdensity), make_tuner(config, 100, 1))
+    state = jax.jit(algorithm.init)(position, random.key(1), batch, jnp.float32(1e-3))
+    gradient = jax.jit(jax.grad(posterior.logdensity)).lower(position, batch).compile()
+
+    def best(function, *arguments) -> float:
+        seconds = []
+        for _ in range(2 if jax.default_backend() == "cpu" else 20):
+            start = time.perf_counter()
+            jax.block_until_ready(function(*arguments))
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    step = jax.jit(algorithm.step)
+    jax.block_until_ready(step(random.key(2), state, batch))
+    found = {
+        "step": best(step, random.key(2), state, batch),
+        "limit": 2 * best(gradient, position, batch),
+        # XLA counts the body of a loop once
+        "flops": 2 * parts * gradient.cost_analysis()["flops"],
+        "parameters": posterior.dim,
+        "parts": parts,
+    }
+    return found | {"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def measure_evaluation(draws: int) -> dict[str, float]:
+    """Peak memory of LeNet, whose draws are all evaluated."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from smile import random
+    from smile.data import Dataset, Split, rows_of
+    from smile.execute.predictions import make_monitor
+    from smile.kernels import sgld
+    from smile.sampling import Length, sample_ensemble
+    from smile.tuners import constant, tuned
+
+    _, model, posterior, (x, _) = full_size("lenet", 1)
+    rng = np.random.default_rng(0)
+    splits = [
+        Split(rng.normal(size=(n, 28, 28, 1)).astype(np.float32), rng.integers(0, 10, n).astype(np.int32))
+        for n in (512, 11_000, 10_000)
+    ]
+    dataset = Dataset("random", "classification", *splits, num_classes=10)
+    length = Length(draws, 0, 1)
+    keys = jax.random.split(random.key(0), 2)
+    positions = jax.vmap(lambda key: posterior.join(model.init(key, x[:2]), jnp.zeros(())))(keys)
+    algorithm = tuned(sgld(posterior.logdensity), constant())
+    sample_ensemble(
+        lambda parameters: algorithm, (), positions, jnp.full(2, 1e-6), rows_of(tuple(splits[0])), 64,
+        make_monitor(dataset, posterior, 1, length, 1, 500), length, key=random.key(0), chains_at_once=1,
+    )  # fmt: skip
+    return {"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def only_gradients(logdensity_fn, gradients: int):
