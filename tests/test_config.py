@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from smile.config import ConfigError, RunConfig, parse, parse_step_size, run_id
-from smile.paths import conf_dir
+from smile.config import ConfigError, RunConfig, from_dict, parse, parse_step_size, run_id, to_dict
+from smile.paths import conf_dir, experiments_dir
 from smile.preflight import compose, compose_jobs, parse_arguments, quote_functions
+from smile.tables.spec import load_spec
 
 
 def jobs(*arguments: str) -> list[RunConfig]:
@@ -25,6 +26,7 @@ def choices(group: str) -> list[str]:
 
 
 NETWORK = ("data", "model", "warm_start")
+TEXTS = ("modern_shakespeare", "text", "gpt")  # data and models of target=nanogpt
 GROUPS = (*NETWORK, "target", "noise", "sampler", "tuner", "grid", "scale", "tracker")
 REQUIRED = {
     ("target", "custom"): ["target.factory=package.module.function"],
@@ -38,7 +40,8 @@ CHOICES = [(group, choice) for group in GROUPS for choice in choices(group)]
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes(group: str, choice: str) -> None:
-    network = ["target=bnn"] if group in NETWORK and choice != "none" else []
+    target = "target=nanogpt" if choice in TEXTS else "target=bnn"
+    network = [target] if group in NETWORK and choice != "none" else []
     config = compose([f"{group}={choice}", *network, *REQUIRED.get((group, choice), [])])
     if choice == "none" and group in NETWORK:
         assert getattr(config, group) is None
@@ -51,14 +54,88 @@ def test_rotations_compose(choice: str) -> None:
     assert compose([f"+rotation={choice}", "noise=correlated"]).variant == choice
 
 
-def test_every_preset_parses_and_only_presets_name_their_experiment() -> None:
-    for preset in choices("experiment"):
-        configs = jobs(
-            f"+experiment={preset}",
-            *([] if preset.startswith("uci") else ["target=icg"]),
-            *([] if preset.startswith("uci") or "baseline" in preset else ["noise=correlated"]),
-        )
+def test_every_preset_parses_at_every_scale_and_only_presets_name_their_experiment() -> None:
+    for preset, scale in itertools.product(choices("experiment"), ("smoke", "quick", "paper")):
+        arguments = [f"+experiment={preset}", f"scale={scale}"]
+        if preset.startswith(("table1", "sghmc")):
+            arguments += ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])]
+        configs = jobs(*arguments)
         assert configs and all(preset.startswith(config.experiment) for config in configs)
+        assert len({run_id(config) for config in configs}) == len(configs)
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in experiments_dir().glob("*/table.yaml")))
+def test_tables_know_what_their_presets_run(name: str) -> None:
+    spec = load_spec(name)
+    for config in jobs(f"+experiment={name}", "scale=paper"):
+        values = {
+            "method": f"{config.sampler.name} {config.tuner.name}",
+            "sampler": config.sampler.name,
+            "variant": config.variant,
+            "target": config.target.name,
+            "noise": config.noise.name,
+            "data": config.data.name if config.data else "none",
+        }
+        assert all(values[key] in spec.labels[key] for key in spec.keys), values
+
+
+@pytest.mark.parametrize(
+    ("preset", "method", "expected"),
+    [
+        ("fmnist", "psmile", (15000, 5000, 100, 8, 512)),
+        ("figure1", "smile", (15000, 5000, 100, 8, 512)),
+        ("resnet18", "csgld", (15000, 0, 150, 8, 512)),
+        ("vit", "psmile", (15000, 5000, 100, 4, 128)),
+        ("vit", "adasghmc", (30000, 10000, 200, 4, 128)),
+        ("figure2", "psmile", (1200, 200, 100, 4, 128)),
+    ],
+)
+def test_the_published_protocol_of_images_and_text(
+    preset: str, method: str, expected: tuple[int, ...]
+) -> None:
+    config, *_ = [
+        c for c in jobs(f"+experiment={preset}", "scale=paper", f"+method={method}") if c.sampler.name in
+        {"psmile": "psmile", "smile": "smile", "csgld": "sgld", "adasghmc": "adasghmc"}[method]
+    ]  # fmt: skip
+    found = (config.num_steps, config.burn_in, config.thinning, config.replications, config.target.batch_size)
+    assert found == expected
+
+
+def test_run_ids_outlive_new_options() -> None:
+    """Of results that lie in this repository: an option added later must not orphan them."""
+    assert run_id(jobs("+experiment=table1", "scale=paper")[0]) == "f60dc7d76048"
+    assert run_id(jobs("+experiment=uci", "scale=quick")[0]) == "dfa0c0c0491d"
+
+
+def test_what_only_divides_the_work_is_no_part_of_the_id() -> None:
+    base = ["target=bnn", "data=digits", "model=resnet18"]
+    divided = [
+        "target.chains_at_once=1",
+        "target.rows_at_once=9",
+        "target.microbatches=2",
+        "model.remat=true",
+    ]
+    assert run_id(compose([*base, *divided])) == run_id(compose(base))
+    for option in ("model.dtype=bfloat16", "data.limit=100", "warm_start.b2=0.9", "model.width=8"):
+        assert run_id(compose([*base, option])) != run_id(compose(base))
+
+
+def test_images_in_another_encoding_are_other_data(tmp_path) -> None:
+    (tmp_path / "train-0.parquet").write_bytes(b"12345")
+    base = ["target=bnn", "data=cifar10", "model=resnet7"]
+    folder = [*base, f"data.dir={tmp_path}"]
+    first = run_id(compose(folder))
+    assert first != run_id(compose(base))
+    (tmp_path / "train-0.parquet").write_bytes(b"123456")
+    assert run_id(compose(folder)) != first
+
+
+@pytest.mark.parametrize(
+    "arguments", [["target=icg"], ["target=nanogpt", "+method=psmile"], ["target=bnn", "data=digits"]]
+)
+def test_a_config_survives_its_yaml(arguments: list[str]) -> None:
+    config = compose(arguments)
+    assert from_dict(OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(to_dict(config))))) == config
 
 
 def test_table1_has_48_different_runs() -> None:
