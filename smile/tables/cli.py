@@ -14,7 +14,7 @@ from smile.paths import experiment_dir
 from smile.tables.build import build_table
 from smile.tables.render import LEGEND, summary_lines, terminal_table
 from smile.tables.spec import SpecError, load_spec, table_names
-from smile.tracking.parquet import METRICS_FILE
+from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
 
@@ -58,7 +58,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
 
 def _largest_scale(results: Path, name: str) -> str:
     for scale in SCALES:
-        if any(experiment_dir(results, name, scale).glob(f"runs/*/{METRICS_FILE}")):
+        if has_metrics(experiment_dir(results, name, scale)):
             return scale
     commands = load_spec(name).command("quick")
     raise FileNotFoundError(
