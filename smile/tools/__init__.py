@@ -1,0 +1,1 @@
+"""Commands that look after results: ``smile-status``, ``smile-compact``, ``smile-sync``."""
