@@ -10,7 +10,7 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench test lint format clean
+.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench chaos test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -56,7 +56,10 @@ uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharin
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench.py
 
-test: $(STAMP)  ## all tests
+chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
+	$(BIN)/python scripts/chaos.py
+
+test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## style, format, types and import contracts
