@@ -94,12 +94,15 @@ def write_metrics(
     write_atomic(Path(path), lambda file: pq.write_table(table, file, compression="zstd"))
 
 
-def read_metrics(experiment_dir: str | Path, command: str | None = None) -> pd.DataFrame:
+def read_metrics(
+    experiment_dir: str | Path, command: str | None = None, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
     """All finished runs of an experiment, also while others are still being written.
 
     Args:
         experiment_dir: the folder that holds ``runs/``.
         command: what would fill it, for the error message.
+        metrics: which; all of them if None.
 
     Returns:
         One row per run, step size, replication and metric, with the columns of ``SCHEMA``.
@@ -113,6 +116,8 @@ def read_metrics(experiment_dir: str | Path, command: str | None = None) -> pd.D
     if table is None:
         command = command or f"smile +experiment={directory.name}"
         raise FileNotFoundError(f"no finished run in {directory}/runs: fill it with `{command}`")
+    if metrics is not None:
+        table = table.filter(pc.is_in(table["metric"], pa.array(sorted(metrics), pa.string())))
     return table.to_pandas()
 
 
