@@ -111,7 +111,7 @@ def chaos(
 def _jobs(results: Path, runs: int) -> list[Job]:
     common = ["scale=smoke", f"results_dir={results}", "tracker.wandb.mode=disabled", "devices=1"]
     networks = runs // 10
-    analytic = ["sampler=smile,psmile,sgld,sghmc", f"seed=range({-(-(runs - networks) // 4)})"]
+    analytic = ["sampler=sgld,sghmc", f"seed=range({-(-(runs - networks) // 2)})"]
     network = ["target=bnn", "sampler=sgld", f"seed=range({networks})", "target.checkpoint_minutes=0",
                "warm_start.max_epochs=3", "num_steps=2560", "burn_in=1280"]  # fmt: skip
     found = compose_command(parse_arguments(["-m", *common, *analytic])).jobs[: runs - networks]
