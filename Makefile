@@ -10,7 +10,7 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench test lint format clean \
+.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench chaos test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
 
 help:  ## list the targets
@@ -70,7 +70,10 @@ fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench.py
 
-test: $(STAMP)  ## all tests
+chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
+	$(BIN)/python scripts/chaos.py
+
+test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## style, format, types and import contracts

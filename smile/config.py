@@ -49,6 +49,7 @@ __all__ = [
     "identify",
     "parse",
     "parse_step_size",
+    "resolved",
     "run_id",
     "to_dict",
 ]
@@ -465,6 +466,7 @@ class RunConfig:
     experiment: str = _option(_file_name)
     variant: str = _option(_text)
     force: bool = _option(_boolean)
+    dry_run: bool = _option(_boolean)
     devices: Literal["auto"] | int = _option(_or({"auto": "auto"}, _integer(1)))
     results_dir: str = _option(_text)
 
@@ -556,7 +558,7 @@ _CHOICES: dict[str, dict[str, tuple[type | None, tuple[str, ...] | None]]] = {
 _HELPER_NODES = ("grid", "compat", "protocol")
 
 # What a run's numbers do not depend on.
-_NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "devices", "results_dir")
+_NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "dry_run", "devices", "results_dir")
 
 
 # ---- parsing -------------------------------------------------------------------------------------
@@ -589,6 +591,17 @@ def parse(cfg: DictConfig) -> RunConfig:
     config = RunConfig(**nested, **_convert(plain, values, ""))
     _check_together(config)
     return config
+
+
+def resolved(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
+    """What ``parse`` makes the same config of, without interpolations; plain dictionaries, lists and scalars.
+
+    Args:
+        cfg: what Hydra composed.
+        config: what ``parse`` made of it.
+    """
+    plain = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    return plain | {"step_size": list(config.step_size) or None}
 
 
 def parse_step_size(value: Any) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -27,14 +27,29 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smile.config import ConfigError, RunConfig, UnknownOptionError, parse
+from smile.config import ConfigError, RunConfig, UnknownOptionError, parse, resolved
 from smile.paths import conf_dir
+from smile.sweep.frozen import Job
 
-__all__ = ["compose", "compose_jobs", "parse_arguments", "quote_functions"]
+__all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
 _CONFIG_NAME = "config"
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _OUR_FUNCTIONS = re.compile(r"(\+{0,2}step_size)=(logspace\b[^'\"]*)")
+
+
+class Command(NamedTuple):
+    """What a command asks for.
+
+    Attributes:
+        jobs: one per run; none where another sweeper than Hydra's basic one chooses them as it goes along.
+        launcher: ``hydra.launcher``, without what its interpolations stand for.
+        logging: ``hydra.job_logging``.
+    """
+
+    jobs: list[Job]
+    launcher: Any
+    logging: DictConfig
 
 
 def quote_functions(arguments: Sequence[str]) -> list[str]:
@@ -76,15 +91,32 @@ def compose_jobs(arguments: argparse.Namespace) -> list[RunConfig]:
     Raises:
         ConfigError: in one line, what is wrong with the first wrong job.
     """
+    return [job.config for job in compose_command(arguments).jobs]
+
+
+def compose_command(arguments: argparse.Namespace) -> Command:
+    """What a command asks for, see ``compose_jobs``."""
     with _config_loader(arguments.config_dir) as loader:
-        jobs = _jobs(loader, arguments.overrides, arguments.multirun)
-        return [_explained(loader, job, partial(_parse, loader, job)) for job in jobs]
+        master, batch = _jobs(loader, arguments.overrides, arguments.multirun)
+        jobs = []
+        for number, overrides in enumerate(batch, 1):
+            try:
+                jobs.append(_explained(loader, overrides, partial(_parse, loader, overrides)))
+            except ConfigError as error:
+                if len(batch) == 1:
+                    raise
+                values = " ".join(overrides[len(master.hydra.overrides.hydra) :])
+                error.args = (f"{error} (run {number} of {len(batch)}: {values})",)
+                raise
+        return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
 
 
-def _jobs(loader: ConfigLoaderImpl, overrides: list[str], multirun: bool) -> list[list[str]]:
-    """Override lists, one per job."""
+def _jobs(
+    loader: ConfigLoaderImpl, overrides: list[str], multirun: bool
+) -> tuple[DictConfig, list[list[str]]]:
+    """What the sweeper and the launcher read, and override lists, one per job."""
 
-    def split() -> list[list[str]]:
+    def split() -> tuple[DictConfig, list[list[str]]]:
         parser = OverridesParser.create(config_loader=loader)
         parsed = parser.parse_overrides(overrides)
         master = loader.load_configuration(
@@ -97,19 +129,21 @@ def _jobs(loader: ConfigLoaderImpl, overrides: list[str], multirun: bool) -> lis
                     raise ConfigError(
                         override.key_or_group, given, "one value, [a,b] for a list, or -m for a sweep"
                     )
-            return [overrides]
+            return master, [overrides]
         if master.hydra.sweeper._target_ != _BASIC_SWEEPER:
-            return []
+            return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
         task = parser.parse_overrides(params + list(master.hydra.overrides.task))
         batch = BasicSweeper.split_arguments(task, None)[0]
-        return [list(master.hydra.overrides.hydra) + job for job in batch]
+        return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
     return _explained(loader, overrides, split)
 
 
-def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> RunConfig:
-    return parse(_load(loader, overrides))
+def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
+    cfg = _load(loader, overrides)
+    config = parse(cfg)
+    return Job(config, resolved(cfg, config))
 
 
 def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
@@ -157,6 +191,8 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         ) from None
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if name.startswith("submitit_"):
+            raise ConfigError(group, name, "one that is installed: pip install 'smile-bnn[slurm]'") from None
         raise ConfigError(group or "config", name, error.options or _first_line(error)) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_key(loader, overrides, error) from None

@@ -1,31 +1,44 @@
-"""The ``smile`` command: checks every job of a command, hands over to Hydra, and runs, skips or reports each job."""
+"""The ``smile`` command: checks every run of a command before the first one starts, and runs, queues or skips them."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+import signal
 import sys
-import traceback
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
-from smile.config import ConfigError, RunConfig, parse, run_id
+from smile import stop
+from smile.config import ConfigError, RunConfig, parse
 from smile.paths import conf_dir, experiment_dir
-from smile.preflight import compose_jobs, parse_arguments, quote_functions
-from smile.tracking import console, is_finished, read_metrics_file, write_text_atomic
-from smile.tracking.console import FAILURE_FILE
-from smile.tracking.parquet import METRICS_FILE
+from smile.preflight import Command, compose_command, parse_arguments, quote_functions
+from smile.sweep.attempt import Outcome, attempt, is_done, prepare_jax, reason_of, run_dir
+from smile.sweep.frozen import Job, freeze
+from smile.sweep.plan import make_plan, print_plan
+from smile.sweep.report import failure_table
+from smile.sweep.submit import SCRATCH_FOLDER, Launcher, submit
+from smile.sweep.workers import supervise
+from smile.tracking import console, is_finished, read_run, status
+from smile.tracking.owner import this_process
 from smile.tracking.statistics import best_step_size, criterion, summarise
+from smile.tracking.status import Status
+from smile.tracking.survey import survey
 
 __all__ = ["main", "run_dir"]
 
 _logger = logging.getLogger(__name__)
+
+_CLOCK_TOLERANCE_SECONDS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,111 +48,183 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: overrides and flags; those of the process if None.
 
     Returns:
-        The exit code: 0 all is done, 1 a run failed, 2 the command is wrong, 130 interrupted.
+        The exit code: 0 all is done or queued, 1 a run failed, 2 the command is wrong, 130 interrupted, 143 asked to
+        stop.
     """
     arguments = quote_functions(sys.argv[1:] if arguments is None else arguments)
     sys.argv = [sys.argv[0], *arguments]
+    command = Command([], {}, OmegaConf.create())
     try:
         flags = parse_arguments(arguments)
         shows_help = flags.help or flags.hydra_help or flags.shell_completion or flags.info
-        jobs = [] if shows_help else compose_jobs(flags)
-        if flags.cfg is None:
-            _check_early(jobs)
+        if not shows_help:
+            command = compose_command(flags)
+        if shows_help or flags.cfg is not None:
+            _run_hydra(command)
+            return 0
+        configs = [job.config for job in command.jobs]
+        if configs and configs[0].dry_run:
+            print_plan(make_plan(configs, _at_once(command)))
+            return 0
+        _check_early(configs)
+        _check_folders(configs)
+        if command.jobs and (launcher := _queue(command)):
+            return _submit(command.jobs, launcher)
     except ConfigError as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
-
-    def task(cfg: DictConfig) -> float:
-        return _run_job(cfg, len(jobs))
-
-    command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)
-    if shows_help or flags.cfg is not None:
-        command()
-        return 0
-    directories = [run_dir(job) for job in jobs if not _is_done(job)]
-    if skipped := len(jobs) - len(directories):
-        print(f"{skipped} of {len(jobs)} runs are finished and skipped; force=true repeats them", flush=True)
+    left = [job for job in command.jobs if not is_done(job.config)]
+    if skipped := len(configs) - len(left):
+        print(
+            f"{skipped} of {len(configs)} runs are finished and skipped; force=true repeats them", flush=True
+        )
     try:
-        with console.watch(directories):
-            command()
+        with stop.listening(), console.watch([run_dir(job.config) for job in left]):
+            for job in left if len(left) > 1 else []:
+                waiting = Status("queued", job.config.label, owner=this_process())
+                status.write(run_dir(job.config), waiting)
+            if len(left) > 1 and _at_once(command) > 1:
+                configure_log(command.logging)
+                supervise(freeze(command.jobs), _at_once(command))
+            elif left or not configs:
+                _run_hydra(command)
     except KeyboardInterrupt:
         print("\nsmile: interrupted; the same command resumes, finished runs are skipped", file=sys.stderr)
         return 130
-    return _report(jobs)
+    except stop.Preempted as request:
+        print(f"smile: stopped by {request}; the same command resumes", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    return _report(configs)
 
 
-def run_dir(config: RunConfig) -> Path:
-    """Where the results of a run lie."""
-    return experiment_dir(config.results_dir, config.experiment, config.scale) / "runs" / run_id(config)
+# ---- on this machine -----------------------------------------------------------------------------
 
 
-def _run_job(cfg: DictConfig, num_jobs: int) -> float:
-    """One job of a sweep.
+def _run_hydra(command: Command) -> None:
+    """One run after the other in this process, or whatever a plugin of Hydra does."""
+    configs = [job.config for job in command.jobs]
+
+    def task(cfg: DictConfig) -> float:
+        job = HydraConfig.get().job
+        number = 0 if OmegaConf.is_missing(job, "num") else job.num
+        config = configs[number] if configs else parse(cfg)  # as it was when the command started
+        label = f"[{number + 1}/{len(configs)}] {config.label}" if len(configs) > 1 else config.label
+        return _run(config, label, len(configs))
+
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+
+
+def _run(config: RunConfig, label: str, num_runs: int) -> float:
+    """One run.
 
     Returns:
         What sweepers that optimise minimise; NaN where the run failed or knows none.
     """
-    config = parse(cfg)
-    directory = run_dir(config)
-    if _is_done(config):
-        return _objective(read_metrics_file(directory / METRICS_FILE))
-    label = _counter(num_jobs) + config.label
-    directory.mkdir(parents=True, exist_ok=True)
-    for leftover in (FAILURE_FILE, ".*.tmp"):  # of a run that failed or was killed
-        for file in directory.glob(leftover):
-            file.unlink()
+    was_done = is_done(config)
+    outcome = Outcome("failed", "interrupted")
     try:
-        _prepare_jax(config)
-        from smile.execute import execute  # here, because it imports jax
-
-        return _objective(execute(config, directory, label=label))
-    except Exception as error:
-        write_text_atomic(directory / FAILURE_FILE, f"{_reason(error)}\n\n{traceback.format_exc()}")
-        return math.nan
+        outcome = attempt(config, label)
     finally:
-        if num_jobs > 1 and not sys.stderr.isatty():  # on a terminal, console.watch says it
-            _logger.info("%s: %s", label, console.outcome(directory))
+        if num_runs > 1 and not was_done and not sys.stderr.isatty():  # on a terminal, console.watch says it
+            ended_well = outcome.state == "done"
+            _logger.info(
+                "%s: %s", label, console.outcome(run_dir(config)) if ended_well else _explain(outcome)
+            )
+    if outcome.state == "failed" and num_runs < 2:
+        _logger.error("%s", outcome.reason)
+    return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
 
 
-def _is_done(config: RunConfig) -> bool:
-    return is_finished(run_dir(config)) and not config.force
+def _explain(outcome: Outcome) -> str:
+    return f"failed: {outcome.reason}" if outcome.state == "failed" else outcome.reason
 
 
-def _counter(num_jobs: int) -> str:
-    job = HydraConfig.get().job
-    return "" if num_jobs < 2 or OmegaConf.is_missing(job, "num") else f"[{job.num + 1}/{num_jobs}] "
+def _at_once(command: Command) -> int:
+    """How many runs the launcher has going on at a time."""
+    launcher = command.launcher or {}
+    if "joblib" in (target := str(launcher.get("_target_"))):
+        cores = len(os.sched_getaffinity(0))
+        given = int(launcher["n_jobs"])
+        return max(1, given if given > 0 else cores + 1 + given)  # -1: all cores, -2: all but one
+    if queue := _queue(command):
+        return queue.runs_per_job * (int(queue.options["array_parallelism"]) if "Slurm" in target else 1)
+    return 1
 
 
-def _prepare_jax(config: RunConfig) -> None:
-    """Sets what JAX reads once, at its first computation: devices and threads; then the precision."""
-    cores = len(os.sched_getaffinity(0))
-    if _shares_machine():
-        # One core for each of the parallel runs, and no run may reserve the memory of a whole accelerator.
-        cores = 1
-        os.environ.setdefault("NPROC", "1")
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" not in flags:
-        count = cores if config.devices == "auto" else config.devices
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={count}".strip()
-    import jax
-
-    jax.config.update("jax_enable_x64", config.precision == "float64")
+# ---- elsewhere -----------------------------------------------------------------------------------
 
 
-def _shares_machine() -> bool:
-    """Whether a launcher runs several jobs of this sweep on this machine at once."""
-    if not HydraConfig.initialized():
-        return False
-    launcher = HydraConfig.get().launcher
-    return "joblib" in launcher._target_ and launcher.n_jobs != 1
+def _queue(command: Command) -> Launcher | None:
+    """Where the launcher queues runs; None where it runs them."""
+    target = str((command.launcher or {}).get("_target_"))
+    if "submitit" not in target:
+        return None
+    return Launcher("slurm" if target.endswith("SlurmLauncher") else "local", command.launcher)
+
+
+def _submit(jobs: Sequence[Job], launcher: Launcher) -> int:
+    left = [job for job in jobs if not is_done(job.config)]
+    folders = {run_dir(job.config).parents[1]: None for job in left}
+    busy = {run.directory: run.state for folder in folders for run in survey(folder).of("queued", "running")}
+    new = [job for job in left if run_dir(job.config) not in busy]
+    print(
+        f"{len(jobs)} runs: {len(jobs) - len(left)} finished, {len(left) - len(new)} already queued or running"
+    )
+    if not new:
+        print("nothing to submit")
+        return 0
+    by_folder: dict[Path, list[Job]] = {}
+    for job in new:
+        by_folder.setdefault(run_dir(job.config).parents[1], []).append(job)
+    for group in by_folder.values():
+        name, submission = submit(group, launcher)
+        where = f"Slurm job {name}" if launcher.cluster == "slurm" else f"process {name} in the background"
+        print(
+            f"submitted {len(group)} runs: {where}",
+            f"frozen in {_shown(submission)}; logs in {_shown(submission / SCRATCH_FOLDER)}",
+            sep="\n",
+        )
+        print(f"follow them with: smile-status {_experiment(group[0].config)}", flush=True)
+    return 0
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _experiment(config: RunConfig) -> str:
+    results = "" if config.results_dir == "results" else f" --results {config.results_dir}"
+    return f"{config.experiment} --scale {config.scale}{results}"
+
+
+# ---- before and after ----------------------------------------------------------------------------
+
+
+def _check_folders(configs: Sequence[RunConfig]) -> None:
+    """Results can be written, and the clock of their file system is about ours."""
+    for folder in dict.fromkeys(run_dir(config).parent for config in configs):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", suffix=".tmp") as file:
+                file.write(b"room?")
+                file.flush()
+                skew = os.fstat(file.fileno()).st_mtime - time.time()
+        except OSError as error:
+            raise ConfigError(
+                "results_dir", str(folder), f"a folder that can be written; {reason_of(error)}"
+            ) from None
+        if abs(skew) > _CLOCK_TOLERANCE_SECONDS:
+            print(
+                f"smile: the clocks of this machine and of {folder} differ by {abs(skew):.0f} s; dates will be off",
+                file=sys.stderr,
+            )
 
 
 def _check_early(jobs: Sequence[RunConfig]) -> None:
     """Builds users' targets and every network with its data once, so that what is wrong with them stops the command."""
     for config in {getattr(job.target, "factory", ""): job for job in jobs}.values():
         if factory := getattr(config.target, "factory", ""):
-            _prepare_jax(config)
+            prepare_jax(config)
             from smile.targets import custom
 
             try:
@@ -148,9 +233,9 @@ def _check_early(jobs: Sequence[RunConfig]) -> None:
                 raise ConfigError(
                     "target.factory", factory, f"a function that returns a Target; {error}"
                 ) from None
-    networks = {(job.data, job.model, job.target): job for job in jobs if job.model and not _is_done(job)}
+    networks = {(job.data, job.model, job.target): job for job in jobs if job.model and not is_done(job)}
     for config in networks.values():
-        _prepare_jax(config)
+        prepare_jax(config)
         from smile.build import make_network
 
         make_network(config)
@@ -166,23 +251,19 @@ def _objective(metrics: Any) -> float:
     return (-1 if rule.highest else 1) * float(summary.loc[(rule.chosen_by, best), "mean"])
 
 
-def _report(jobs: Sequence[RunConfig]) -> int:
+def _report(configs: Sequence[RunConfig]) -> int:
     """Shows the numbers of a single run, lists the runs without results, and returns the exit code."""
-    failed = [config for config in jobs if not is_finished(run_dir(config))]
-    failed += [c for c in jobs if c not in failed and (run_dir(c) / FAILURE_FILE).exists()]
+    failed = [c for c in configs if not is_finished(run_dir(c)) or _has_failed(c)]
     if failed:
-        print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
-    for config in failed:
-        path = run_dir(config) / FAILURE_FILE
-        reason = path.read_text().splitlines()[0] if path.exists() else "did not finish"
-        print(f"  {config.label:<40} {reason}  ({path})", file=sys.stderr)
-    if len(jobs) == 1 and not failed:
-        console.summary_table(read_metrics_file(run_dir(jobs[0]) / METRICS_FILE))
-    for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in jobs):
+        print(f"\n{len(failed)} of {len(configs)} runs failed or are not finished:", file=sys.stderr)
+        failure_table(failed)
+    if len(configs) == 1 and not failed:
+        console.summary_table(read_run(run_dir(configs[0])))
+    for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in configs):
         print(f"results: {experiment}", flush=True)
     return 1 if failed else 0
 
 
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _has_failed(config: RunConfig) -> bool:
+    last = status.read(run_dir(config))
+    return last is not None and last.state == "failed"

@@ -191,7 +191,14 @@ def test_no_refresh_has_several_spellings(given: str) -> None:
 
 def test_run_id_ignores_where_results_go_and_the_order_of_keys() -> None:
     base = run_id(compose())
-    same = ["results_dir=/elsewhere", "tracker.wandb.mode=disabled", "force=true", "devices=3", "variant=x"]
+    same = [
+        "results_dir=/elsewhere",
+        "tracker.wandb.mode=disabled",
+        "force=true",
+        "dry_run=true",
+        "devices=3",
+        "variant=x",
+    ]
     assert all(run_id(compose([option])) == base for option in same)
     assert (
         run_id(compose(["precision=float32", "seed=0"]))
@@ -223,6 +230,7 @@ def test_shuffled_keys_parse_to_the_same_run() -> None:
         "sampler": {"name": "sgld", "temperature": 1}, "tuner": {"name": "none"}, "step_size": 1e-3, "replications": 1,
         "tracker": {"wandb": {"mode": "auto", "project": "smile"}}, "num_steps": 1e3, "thinning": 1, "burn_in": 0,
         "seed": 0, "precision": "float32", "scale": "smoke", "experiment": "adhoc", "variant": "", "force": False,
+        "dry_run": False,
         "devices": "auto", "results_dir": "results",
     }  # fmt: skip
     forward = OmegaConf.merge(values, rest)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +16,13 @@ import pandas as pd
 import pytest
 
 import smile.run
+import smile.sweep.attempt
 from smile.config import RunConfig
+from smile.preflight import compose
 from smile.run import main
-from smile.tracking import write_metrics
+from smile.tools.compact import main as compact_main
+from smile.tracking import read_metrics, read_run, write_metrics
+from smile.tracking.lock import claim
 from smile.tracking.parquet import SCHEMA
 
 SWEEP = ["-m", "sampler=smile,sgld,sghmc", "scale=smoke"]
@@ -38,7 +47,8 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["smile"])
-    monkeypatch.setattr(smile.run, "_prepare_jax", lambda config: None)
+    monkeypatch.setattr(smile.run, "prepare_jax", lambda config: None)
+    monkeypatch.setattr(smile.sweep.attempt, "prepare_jax", lambda config, shares_machine: None)
     monkeypatch.setitem(sys.modules, "smile.execute", SimpleNamespace(execute=run))
     return fake
 
@@ -71,9 +81,8 @@ def test_a_failing_run_is_reported_and_the_others_go_on(
     assert main(SWEEP) == 1
     assert execute.calls == ["smile", "sgld", "sghmc"]
     err = capsys.readouterr().err
-    assert (
-        "1 of 3 runs failed" in err and err.count("RuntimeError: out of luck") == 2 and "Traceback" not in err
-    )
+    assert "1 of 3 runs failed" in err and err.count("RuntimeError: out of luck") == 2
+    assert "Traceback" not in err
     (failure,) = Path("results").rglob("failure.txt")
     assert "Traceback" in failure.read_text()
     execute.on_call = lambda config: None
@@ -125,3 +134,115 @@ def test_a_sweep_says_how_each_run_ended(
     err = capsys.readouterr().err
     assert "[1/3] icg isotropic smile: bias 2 at step size 2.0e-01" in err
     assert "[3/3] icg isotropic sghmc: failed: RuntimeError: out of luck" in err
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SWEEP) == 0
+    directory = next(Path("results/adhoc/smoke/runs").iterdir())
+    (directory / "metrics.parquet").unlink()
+    with claim(directory):
+        assert main(SWEEP) == 1
+    assert "process" in capsys.readouterr().err and len(execute.calls) == 3
+    assert main(SWEEP) == 0
+    assert len(execute.calls) == 4
+
+
+def test_merged_runs_are_finished(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    assert compact_main(["adhoc"]) == 0
+    assert list(Path("results/adhoc/smoke/runs").iterdir()) == []
+    assert main(SWEEP) == 0
+    assert main(["sampler=sgld", "scale=smoke"]) == 0
+    assert len(execute.calls) == 3 and "← best" in capsys.readouterr().out
+
+
+def test_a_dry_run_lists_and_starts_nothing(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*SWEEP, "dry_run=true"]) == 0
+    out = capsys.readouterr().out
+    assert "3 runs: 0 done, 3 to do" in out and "cost unknown" in out
+    assert execute.calls == [] and not Path("results").exists()
+    assert main(["sampler=sgld", "scale=smoke"]) == 0
+    (file,) = Path("results").rglob("metrics.parquet")
+    config = compose(["sampler=sgld", "scale=smoke"])
+    write_metrics(file, read_run(file.parent).assign(wall_seconds=100.0, num_steps=config.num_steps, target="icg",
+        data="none", noise="isotropic", tuner="none", step_size=[0.1, 0.2]))  # fmt: skip
+    capsys.readouterr()
+    assert main([*SWEEP, "dry_run=true"]) == 0
+    out = capsys.readouterr().out
+    assert "3 runs: 1 done, 2 to do" in out and "nothing was started" in out
+    # two step sizes and one replication took 100 s; the sweep has four of two
+    assert "about 13 min of computing; 1 at once: 13 min" in out
+    assert len(execute.calls) == 1
+
+
+def test_dates_that_will_be_off_are_announced(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smile.run.time, "time", lambda: time.time_ns() / 1e9 + 3600)
+    assert main(["scale=smoke"]) == 0
+    assert "clocks of this machine and of" in capsys.readouterr().err
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a small file system, where the machine lets us."""
+    mounted = []
+
+    def make(options: str) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+        if (
+            shutil.which("mount") is None
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            if os.environ.get("CI"):
+                pytest.fail("mounting a small disk needs root")
+            pytest.skip("mounting a small disk needs root")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
+    execute: SimpleNamespace, mount: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = mount("ro")
+    assert main([*SWEEP, f"results_dir={folder}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    assert "results_dir: got" in err and "Read-only file system" in err
+    assert execute.calls == []
+
+
+def test_a_full_disk_fails_runs_in_one_line_and_leaves_nothing_half_written(
+    execute: SimpleNamespace, mount: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = mount("size=128k")
+    ballast = folder / "ballast"
+
+    def fill(config: RunConfig) -> None:
+        if config.sampler.name == "sgld":
+            with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+                while file.write(b"x" * 4096):
+                    pass
+
+    execute.on_call = fill
+    assert main([*SWEEP, f"results_dir={folder}"]) == 1
+    err = capsys.readouterr().err
+    assert "2 of 3 runs failed" in err and "No space left on device" in err
+    assert "[1/3] icg isotropic smile: bias 2" in err
+    (sound,) = folder.rglob("metrics.parquet")
+    assert len(read_metrics(sound.parents[2])) == 2
+    assert list(folder.rglob("*.tmp")) == [] and list(folder.rglob("lock")) == []
+    ballast.unlink()
+    execute.on_call = lambda config: None
+    assert main([*SWEEP, f"results_dir={folder}"]) == 0
+    assert sorted(execute.calls[-2:]) == ["sghmc", "sgld"]

@@ -31,7 +31,7 @@ from smile.kernels import smile
 from smile.metrics import predictive
 from smile.paths import experiment_dir
 from smile.sampling import Checkpoints, EnsembleResult, Length, sample_ensemble, write_draws
-from smile.tracking import console, write_bytes_atomic, write_metrics, write_text_atomic
+from smile.tracking import console, is_finished, write_bytes_atomic, write_metrics, write_text_atomic
 from smile.tracking.console import Advance
 from smile.tracking.figure import Curve, RunFigure, save_run_figure
 from smile.tracking.parquet import METRICS_FILE
@@ -109,7 +109,7 @@ def _record_warm_start(
 ) -> None:
     """Its metrics lie beside those of the samplers, under its own digest."""
     directory = experiment_dir(config.results_dir, config.experiment, config.scale) / "runs" / warm.digest
-    if (directory / METRICS_FILE).exists():
+    if is_finished(directory):
         return
     values = predictions.evaluate(network, accumulators, 0, 1)
     values |= predictions.gains(values, values)

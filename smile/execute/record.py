@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import OmegaConf
 
 import smile
+from smile import provenance
 from smile.config import RunConfig, run_id, to_dict
 from smile.tracking import wandb, write_metrics, write_text_atomic
 from smile.tracking.parquet import METRICS_FILE
@@ -49,7 +48,7 @@ def as_rows(
         wall_seconds=seconds,
         smile_version=smile.__version__,
         jax_version=importlib.metadata.version("jax"),
-        git_commit=_git_commit(),
+        git_commit=provenance.commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -65,24 +64,6 @@ def finish(config: RunConfig, run_dir: Path, rows: pd.DataFrame) -> None:
         project=config.tracker.wandb.project,
         group=config.experiment,
         name=config.label,
-        run_id=f"{config.experiment}-{config.scale}-{run_id(config)}",
+        run_id=wandb.wandb_id(config.experiment, config.scale, run_id(config)),
         directory=Path(),
     )
-
-
-@cache
-def _git_commit() -> str:
-    """Commit of the checkout that holds the package, with ``+changes`` where files differ; empty elsewhere."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(smile.__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git(
-            "ls-files", "--error-unmatch", "__init__.py"
-        )  # an installed copy may lie in someone else's repository
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return f"{commit}+changes" if git("status", "--porcelain", ".") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return ""

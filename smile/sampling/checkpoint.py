@@ -1,7 +1,8 @@
-"""Checkpoints of a run: orbax writes them whole or not at all; the newest that can be read counts."""
+"""Checkpoints of a run: orbax writes them whole or not at all; the newest that is as it was written counts."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint as ocp
+
+from smile import stop
 
 __all__ = ["Checkpoints"]
 
@@ -31,7 +34,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
-        """The newest readable checkpoint.
+        """The newest sound checkpoint; damaged ones are removed, and the one before is used.
 
         Args:
             like: a tree with the structure, shapes, dtypes and devices of what was saved.
@@ -44,6 +47,7 @@ class Checkpoints:
         with self._manager() as manager:
             for index in sorted(manager.all_steps(), reverse=True):
                 try:
+                    self._check(index)
                     return index, manager.restore(index, args=ocp.args.StandardRestore(like))
                 except Exception as error:  # whatever a damaged file makes orbax raise
                     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -52,19 +56,55 @@ class Checkpoints:
         return None
 
     def save_if_due(self, index: int, tree: Any) -> None:
-        """Saves where the last checkpoint is older than ``every_seconds``."""
-        if time.monotonic() - self._last < self._every_seconds:
-            return
-        with self._manager() as manager:
-            manager.save(index, args=ocp.args.StandardSave(tree))
-        self._last = time.monotonic()
+        """Saves where the last checkpoint is older than ``every_seconds``, or the run has been asked to stop.
+
+        Raises:
+            Preempted: in the latter case, afterwards.
+        """
+        if stop.requested() or time.monotonic() - self._last >= self._every_seconds:
+            self._save(index, tree)
+            self._last = time.monotonic()
+        stop.check()
 
     def clear(self) -> None:
         """Removes them all: the run is finished."""
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _save(self, index: int, tree: Any) -> None:
+        """A checkpoint that cannot be written does not end a run that may need none."""
+        try:
+            with self._manager() as manager:
+                manager.save(index, args=ocp.args.StandardSave(tree))
+                kept = {str(step) for step in manager.all_steps()}
+            self._digest_file(index).write_text(_digest(self._directory / str(index)))
+            for file in self._directory.glob("*.sha256"):
+                if file.stem not in kept:
+                    file.unlink()
+        except Exception as error:  # of the operating system, or what orbax makes of it
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            _logger.warning("no checkpoint in %s: %s", self._directory, reason)
+
+    def _check(self, index: int) -> None:
+        """Raises ValueError where a checkpoint is not what was written; without a digest, orbax must find out."""
+        file = self._digest_file(index)
+        if file.is_file() and file.read_text() != _digest(self._directory / str(index)):
+            raise ValueError("it differs from what was written")
+
+    def _digest_file(self, index: int) -> Path:
+        return self._directory / f"{index}.sha256"
 
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, create=True, enable_async_checkpointing=False
         )
         return ocp.CheckpointManager(self._directory, options=options)
+
+
+def _digest(folder: Path) -> str:
+    """Of all files: orbax notices missing bytes, but not all wrong ones."""
+    found = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(str(file.relative_to(folder)).encode())
+        with open(file, "rb") as content:
+            found.update(hashlib.file_digest(content, "sha256").digest())
+    return found.hexdigest()

@@ -33,7 +33,8 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     Raises:
         FileNotFoundError: where the directory holds no finished run.
     """
-    frame = read_metrics(experiment_dir, spec.command(scale))
+    needed = {*spec.metrics, *(metric.chosen_by for metric in spec.metrics.values() if metric.chosen_by)}
+    frame = read_metrics(experiment_dir, spec.command(scale), needed)
     frame = frame.assign(method=frame["sampler"] + " " + frame["tuner"])
     frame, replaced = newest_runs(frame, (*spec.keys, "seed"))
     spec, absent = _with_runs(spec, frame)
@@ -62,12 +63,9 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 
 def _with_runs(spec: TableSpec, frame: pd.DataFrame) -> tuple[TableSpec, list[str]]:
     """The part of a table that has any runs, so that one block of it is a table of its own, and the labels left out."""
+    found = {key: set(frame[key].unique()) for key in spec.rows}
     present = {
-        key: {
-            value: label
-            for value, label in labels.items()
-            if key not in spec.rows or value in set(frame[key])
-        }
+        key: {value: label for value, label in labels.items() if key not in found or value in found[key]}
         for key, labels in spec.labels.items()
     }
     absent = [

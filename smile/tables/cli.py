@@ -6,15 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
+from smile.arguments import OneLineParser
 from smile.paths import experiment_dir
 from smile.tables.build import build_table
 from smile.tables.render import LEGEND, summary_lines, terminal_table
 from smile.tables.spec import SpecError, load_spec, table_names
-from smile.tracking.parquet import METRICS_FILE
+from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
 
@@ -58,7 +58,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
 
 def _largest_scale(results: Path, name: str) -> str:
     for scale in SCALES:
-        if any(experiment_dir(results, name, scale).glob(f"runs/*/{METRICS_FILE}")):
+        if has_metrics(experiment_dir(results, name, scale)):
             return scale
     commands = load_spec(name).command("quick")
     raise FileNotFoundError(
@@ -66,15 +66,8 @@ def _largest_scale(results: Path, name: str) -> str:
     )
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="smile-table",
         description="Writes table.{md,tex,csv} and figure.{png,pdf} of an experiment from its results.",
         epilog="A table is a file experiments/<name>/table.yaml; its runs come from `smile +experiment=<name>`.",

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +14,14 @@ import numpy as np
 import yaml
 
 from smile import random
+from smile.arguments import OneLineParser
 from smile.build import make_model
 from smile.config import ConfigError, RunConfig, from_dict
 from smile.execute.network import VOCABULARY_FILE
 from smile.models import generate
 from smile.sampling import load_draws
 from smile.targets import Prior, bnn, likelihood
-from smile.tracking import read_metrics_file
-from smile.tracking.parquet import METRICS_FILE
+from smile.tracking import read_run
 from smile.tracking.statistics import best_step_size, criterion, summarise
 
 __all__ = ["main"]
@@ -78,7 +77,7 @@ def _text(options: argparse.Namespace) -> str:
 def _members(config: RunConfig, run_dir: Path, most: int) -> jax.Array:
     """The draws of the step size that validation data chose, at most so many and evenly spaced, (members, dim)."""
     draws = load_draws(run_dir / "draws")
-    summary = summarise(read_metrics_file(run_dir / METRICS_FILE))
+    summary = summarise(read_run(run_dir))
     rule = criterion(summary.index.get_level_values("metric"))
     best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
     if best is None:
@@ -90,15 +89,8 @@ def _members(config: RunConfig, run_dir: Path, most: int) -> jax.Array:
     return jnp.asarray(members[chosen])
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="smile-generate",
         description="Continues a prompt, each character drawn from the average prediction of the chains of a run.",
         epilog="Runs keep their last draws with target.draws=last (the default of target=nanogpt), all with stream.",

@@ -1,12 +1,11 @@
 """What a user sees: live bars on a terminal, plain lines in a log, and a small table at the end of a run.
 
-A run reports its progress in a small file of its folder, so that one display shows all runs of a sweep, whichever
-process or machine they run on.
+A run reports its progress in its status (``smile.tracking.status``), so that one display shows all runs of a sweep,
+whichever process or machine they run on.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -22,13 +21,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from smile.tracking.parquet import METRICS_FILE, is_finished, read_metrics_file, write_text_atomic
+from smile import stop
+from smile.tracking import status
+from smile.tracking.parquet import is_finished, read_run
 from smile.tracking.statistics import best_step_size, criterion, summarise
 
-__all__ = ["FAILURE_FILE", "outcome", "progress", "summary_table", "watch"]
-
-FAILURE_FILE = "failure.txt"
-PROGRESS_FILE = "progress.json"
+__all__ = ["outcome", "progress", "summary_table", "watch"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +40,7 @@ class Advance(Protocol):
 _LOG_WIDTH = 140
 _LINE_INTERVAL_SECONDS = 10.0
 _DISPLAY_INTERVAL_SECONDS = 0.25
+_REPORT_INTERVAL_SECONDS = 1.0
 
 _COLUMNS = {
     "bias": "bias",
@@ -61,7 +60,7 @@ _COLUMNS = {
 
 @contextmanager
 def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterator[Advance]:
-    """Reports how far a run is: to ``watch`` through a file, and by lines in a log where nobody watches a terminal.
+    """Reports how far a run is: in its status where it has one, and by lines in a log where nobody watches a terminal.
 
     Args:
         run_dir: folder of the run.
@@ -70,11 +69,12 @@ def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterat
         chains: how many chains advance together.
 
     Yields:
-        ``advance(num_steps, note)``, to be called after every chunk of steps per chain.
+        ``advance(num_steps, note)``, to be called after every chunk of steps per chain. It raises ``Preempted`` where
+        the run has been asked to stop, as what checkpoints know is on disk by then.
     """
     start = shown = time.monotonic()
-    reported, done, timed_from = -_DISPLAY_INTERVAL_SECONDS, 0, 0
-    file, writes_lines = run_dir / PROGRESS_FILE, not Console(stderr=True).is_terminal
+    reported, done, timed_from = -_REPORT_INTERVAL_SECONDS, 0, 0
+    writes_lines = not Console(stderr=True).is_terminal
 
     def advance(num_steps: int, note: str = "") -> None:
         nonlocal start, shown, reported, done, timed_from
@@ -84,11 +84,9 @@ def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterat
             start, timed_from = now, done
         seconds, timed = now - start, done - timed_from
         rate = note or (_format_rate(timed * chains / max(seconds, 1e-9)) if timed else "compiling")
-        if now - reported >= _DISPLAY_INTERVAL_SECONDS:
+        if now - reported >= _REPORT_INTERVAL_SECONDS:
             reported = now
-            write_text_atomic(
-                file, json.dumps({"label": label, "done": done, "total": total_steps, "rate": rate})
-            )
+            status.update(run_dir, done=done, total=total_steps, rate=rate)
         if writes_lines and (done or note) and (done >= total_steps or now - shown >= _LINE_INTERVAL_SECONDS):
             shown = now
             left = (
@@ -96,12 +94,11 @@ def progress(run_dir: Path, label: str, total_steps: int, chains: int) -> Iterat
             )
             left = f"{seconds:.0f} s" if done >= total_steps else left
             _logger.info("%s  %3.0f%%  %s  %s", label, 100 * done / total_steps, rate, left)
+        stop.check()
 
     advance(0)
-    try:
-        yield advance
-    finally:
-        file.unlink(missing_ok=True)
+    yield advance
+    status.update(run_dir, done=total_steps, total=total_steps, rate="evaluating")
 
 
 @contextmanager
@@ -124,41 +121,41 @@ def watch(run_dirs: Sequence[Path]) -> Iterator[None]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    stop = threading.Event()
+    end = threading.Event()
     with Progress(
         *columns, console=console, expand=True, transient=True, speed_estimate_period=300
     ) as display:
-        thread = threading.Thread(target=_follow, args=(display, run_dirs, stop), daemon=True)
+        thread = threading.Thread(target=_follow, args=(display, run_dirs, end), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            stop.set()
+            end.set()
             thread.join()
 
 
-def _follow(display: Progress, run_dirs: Sequence[Path], stop: threading.Event) -> None:
+def _follow(display: Progress, run_dirs: Sequence[Path], end: threading.Event) -> None:
     bars: dict[Path, tuple[TaskID, str]] = {}
     sweep = display.add_task("all runs", total=len(run_dirs), rate="") if len(run_dirs) > 1 else None
     while True:
-        ends = stop.wait(_DISPLAY_INTERVAL_SECONDS)
+        ends = end.wait(_DISPLAY_INTERVAL_SECONDS)
         fraction = 0.0
         for directory in run_dirs:
-            try:
-                report = json.loads((directory / PROGRESS_FILE).read_text())
-            except (OSError, ValueError):
-                fraction += is_finished(directory) or (directory / FAILURE_FILE).exists()
+            report = status.read(directory)
+            if report is None or report.state != "running":
+                fraction += report is not None and report.state in ("done", "failed")
                 if directory in bars:
                     task, label = bars.pop(directory)
                     display.remove_task(task)
                     if sweep is not None:
                         display.console.print(f"{label}: {outcome(directory)}", highlight=False, markup=False)
                 continue
-            fraction += report["done"] / report["total"]
+            total = report.total or 1
+            fraction += report.done / total
             if directory not in bars:
-                task = display.add_task(escape(report["label"]), total=report["total"], rate="")
-                bars[directory] = (task, report["label"])
-            display.update(bars[directory][0], completed=report["done"], rate=report["rate"])
+                task = display.add_task(escape(report.label), total=total, rate="")
+                bars[directory] = (task, report.label)
+            display.update(bars[directory][0], total=total, completed=report.done, rate=report.rate)
         if sweep is not None:
             display.update(sweep, completed=fraction, rate=f"{fraction:.1f} of {len(run_dirs)}")
         if ends:
@@ -167,11 +164,12 @@ def _follow(display: Progress, run_dirs: Sequence[Path], stop: threading.Event) 
 
 def outcome(run_dir: Path) -> str:
     """One line about a run that ended: the best it reached and where, and the time it took, or why it failed."""
-    if (failure := run_dir / FAILURE_FILE).exists():
-        return f"failed: {failure.read_text().splitlines()[0]}"
+    last = status.read(run_dir)
+    if last and last.state == "failed":
+        return f"failed: {last.reason}"
     if not is_finished(run_dir):
         return "interrupted"
-    rows = read_metrics_file(run_dir / METRICS_FILE)
+    rows = read_run(run_dir)
     summary = summarise(rows)
     seconds = f"{rows['wall_seconds'].max():.0f} s"
     rule = criterion(summary.index.get_level_values("metric"))

@@ -3,32 +3,45 @@
 An experiment directory holds ``runs/<run_id>/metrics.parquet`` for every finished run. A file appears under its final
 name in one atomic rename, after its bytes have reached the disk, so a reader never meets half a file and the presence
 of the file means that the run is finished.
+
+Thousands of runs can be merged into ``compact/`` (``smile.tracking.compact``). A run is merged before its own file
+goes, and a run's own file counts where both exist; who looks first for files, then into ``compact/``, misses nothing.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 __all__ = [
+    "COMPACT_FOLDER",
     "METRICS_FILE",
     "SCHEMA",
+    "compacted_runs",
+    "has_metrics",
     "is_finished",
     "read_metrics",
-    "read_metrics_file",
+    "read_run",
+    "read_table",
+    "write_atomic",
     "write_bytes_atomic",
     "write_metrics",
     "write_text_atomic",
 ]
 
 METRICS_FILE = "metrics.parquet"
+COMPACT_FOLDER = "compact"
+RUN_IDS = b"run_ids"  # key in the footer of a merged file
 
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
 
@@ -78,15 +91,18 @@ def write_metrics(
         ValueError: where a column is missing, unknown, of the wrong type or has missing values.
     """
     table = _to_table(rows)
-    _write_atomic(Path(path), lambda file: pq.write_table(table, file, compression="zstd"))
+    write_atomic(Path(path), lambda file: pq.write_table(table, file, compression="zstd"))
 
 
-def read_metrics(experiment_dir: str | Path, command: str | None = None) -> pd.DataFrame:
+def read_metrics(
+    experiment_dir: str | Path, command: str | None = None, metrics: Iterable[str] | None = None
+) -> pd.DataFrame:
     """All finished runs of an experiment, also while others are still being written.
 
     Args:
         experiment_dir: the folder that holds ``runs/``.
         command: what would fill it, for the error message.
+        metrics: which; all of them if None.
 
     Returns:
         One row per run, step size, replication and metric, with the columns of ``SCHEMA``.
@@ -96,25 +112,71 @@ def read_metrics(experiment_dir: str | Path, command: str | None = None) -> pd.D
         ValueError: where a file has another schema.
     """
     directory = Path(experiment_dir)
-    files = sorted(directory.glob(f"runs/*/{METRICS_FILE}"))
-    if not files:
+    table = read_table(directory)
+    if table is None:
         command = command or f"smile +experiment={directory.name}"
         raise FileNotFoundError(f"no finished run in {directory}/runs: fill it with `{command}`")
-    return pa.concat_tables([_read(file) for file in files]).to_pandas()
+    if metrics is not None:
+        table = table.filter(pc.is_in(table["metric"], pa.array(sorted(metrics), pa.string())))
+    return table.to_pandas()
 
 
-def read_metrics_file(file: str | Path) -> pd.DataFrame:
-    """The rows of one run.
+def read_table(experiment_dir: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """The rows of all finished runs as an Arrow table; None where there are none.
+
+    Args:
+        experiment_dir: the folder that holds ``runs/``.
+        columns: which; ``run_id`` among them. All of them if None.
+    """
+    tables = []
+    for file in sorted(experiment_dir.glob(f"runs/*/{METRICS_FILE}")):
+        try:
+            tables.append(_read(file, columns))
+        except FileNotFoundError:  # merged since it was listed
+            continue
+    merged = experiment_dir / COMPACT_FOLDER / METRICS_FILE
+    if merged.is_file():
+        table = _read(merged, columns)
+        own = pa.array({run for t in tables for run in t["run_id"].unique().to_pylist()}, pa.string())
+        tables.append(table.filter(pc.invert(pc.is_in(table["run_id"], own))))
+    return pa.concat_tables(tables) if tables else None
+
+
+def read_run(run_dir: str | Path) -> pd.DataFrame:
+    """The rows of one finished run.
 
     Raises:
-        ValueError: where the file has another schema.
+        FileNotFoundError: where it is not finished.
+        ValueError: where its file has another schema.
     """
-    return _read(Path(file)).to_pandas()
+    directory = Path(run_dir)
+    try:
+        return _read(directory / METRICS_FILE).to_pandas()
+    except FileNotFoundError:
+        if not is_finished(directory):
+            raise
+    return _read(_merged(directory), filters=pc.field("run_id") == directory.name).to_pandas()
 
 
 def is_finished(run_dir: str | Path) -> bool:
     """Whether the run has written its metrics, which it does last and at once."""
-    return (Path(run_dir) / METRICS_FILE).is_file()
+    directory = Path(run_dir)
+    return (directory / METRICS_FILE).is_file() or directory.name in compacted_runs(directory.parents[1])
+
+
+def has_metrics(experiment_dir: Path) -> bool:
+    """Whether any run of an experiment is finished."""
+    files = experiment_dir.glob(f"runs/*/{METRICS_FILE}")
+    return next(files, None) is not None or bool(compacted_runs(experiment_dir))
+
+
+def compacted_runs(experiment_dir: Path) -> frozenset[str]:
+    """The ids of the runs that have been merged."""
+    try:
+        stat = (file := experiment_dir / COMPACT_FOLDER / METRICS_FILE).stat()
+    except OSError:
+        return frozenset()
+    return _ids(file, stat.st_mtime_ns, stat.st_ino)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -124,16 +186,42 @@ def write_text_atomic(path: str | Path, text: str) -> None:
 
 def write_bytes_atomic(path: str | Path, content: bytes) -> None:
     """Writes a file that is there whole or not at all."""
-    _write_atomic(Path(path), lambda file: file.write(content))
+    write_atomic(Path(path), lambda file: file.write(content))
 
 
-def _read(file: Path) -> pa.Table:
-    table = pq.ParquetFile(file).read()
-    if not table.schema.equals(SCHEMA):
-        different = sorted(str(field.name) for field in set(table.schema) ^ set(SCHEMA))
+def write_atomic(path: Path, write: Callable[[Any], object]) -> None:
+    """Writes a file, whole or not at all, with a function of the open file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only their owner reads
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@lru_cache(maxsize=8)
+def _ids(file: Path, modified: int, inode: int) -> frozenset[str]:
+    return frozenset(json.loads(pq.read_schema(file).metadata[RUN_IDS]))
+
+
+def _merged(run_dir: Path) -> Path:
+    return run_dir.parents[1] / COMPACT_FOLDER / METRICS_FILE
+
+
+def _read(file: Path, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    source = pq.ParquetFile(file)
+    if not source.schema_arrow.equals(SCHEMA):
+        different = sorted(str(field.name) for field in set(source.schema_arrow) ^ set(SCHEMA))
         what = f"differs in {', '.join(different)}" if different else "has its columns in another order"
         raise ValueError(f"{file} {what} from the schema of this version: repeat the run with force=true")
-    return table
+    table = source.read(columns).replace_schema_metadata(None)
+    return table if filters is None else table.filter(filters)
 
 
 def _to_table(rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -168,18 +256,3 @@ def _to_column(field: pa.Field, values: pd.Series) -> pa.Array:
             f"metric column {field.name} has {column.null_count} missing values; a failed chain is NaN"
         )
     return column
-
-
-def _write_atomic(path: Path, write: Callable[[Any], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only their owner reads
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

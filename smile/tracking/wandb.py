@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import socket
+import urllib.request
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,11 +20,17 @@ from smile.tracking.statistics import best_step_size, criterion, summarise
 if TYPE_CHECKING:
     import wandb
 
-__all__ = ["mirror"]
+__all__ = ["is_reachable", "mirror", "wandb_id"]
 
 _logger = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = 30.0  # for a server that does not answer, at the start and at the end
+_PATIENCE_SECONDS = 10.0  # for a server that answers, but slowly, at the start and at the end
+_CONNECT_SECONDS = 3.0
+
+
+def wandb_id(experiment: str, scale: str, run_id: str) -> str:
+    """The id that a run has in wandb, whenever and wherever it is mirrored."""
+    return f"{experiment}-{scale}-{run_id}"
 
 
 def mirror(
@@ -52,7 +61,7 @@ def mirror(
     if mode == "disabled":
         return
     try:
-        _mirror(config, rows, mode, project, group, name, run_id, Path(directory))
+        _mirror(config, rows, mode, project, group, name, run_id, Path(directory).resolve())
     except Exception as error:  # a mirror never fails a run
         _logger.warning(
             "wandb: run %s is not mirrored (%s: %s)", run_id, type(error).__name__, _first_line(error)
@@ -90,6 +99,9 @@ def _mirror(
     )
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if _is_logged_in(settings) else "offline")
+    if mode == "online" and not is_reachable(settings.base_url):
+        _logger.warning("wandb: %s does not answer; run %s waits for smile-sync", settings.base_url, run_id)
+        mode = "offline"
     with wandb.init(
         project=project,
         group=group,
@@ -127,6 +139,21 @@ def _is_logged_in(settings: wandb.Settings) -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return urlsplit(settings.base_url).hostname in file.hosts
+
+
+@cache
+def is_reachable(url: str) -> bool:
+    """Whether a server, or the proxy before it, accepts connections, found out once per process and within seconds."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy)
+    try:
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from smile.tracking import console
+from smile import stop
+from smile.tracking import console, status
 from smile.tracking.statistics import summarise
+from smile.tracking.status import Status
 
 
 def rows(**columns: Any) -> pd.DataFrame:
@@ -46,17 +48,28 @@ def test_one_display_shows_runs_of_other_processes(
     first, second = tmp_path / "a", tmp_path / "b"
     first.mkdir()
     second.mkdir()
+    monkeypatch.setattr(console, "_REPORT_INTERVAL_SECONDS", 0.0)
     with console.watch([first, second]):
+        status.write(first, Status("running", "icg sgld"))
         with console.progress(first, "[1/2] icg sgld", 10, chains=1) as advance:
             advance(5)
             time.sleep(0.3)
-        (second / "failure.txt").write_text("RuntimeError: out of luck\n")
+        status.update(first, state="preempted")
+        status.write(second, Status("failed", "icg smile", reason="RuntimeError: out of luck"))
         time.sleep(0.3)
     shown = capsys.readouterr().err
-    assert "[1/2] icg sgld" in shown and "50%" in shown
+    assert "icg sgld" in shown and "50%" in shown
     assert "all runs" in shown and "1.0 of 2" in shown
-    assert "[1/2] icg sgld: interrupted" in shown
-    assert not list(first.iterdir())
+    assert "icg sgld: interrupted" in shown
+
+
+def test_progress_obeys_a_request_to_stop(tmp_path: Path) -> None:
+    with console.progress(tmp_path, "icg", 10, chains=1) as advance:
+        advance(5)
+        stop.request("SIGTERM")
+        with pytest.raises(stop.Preempted, match="SIGTERM"):
+            advance(5)
+        stop.clear()
 
 
 def test_summary_marks_best_and_diverged(capsys: pytest.CaptureFixture[str]) -> None:

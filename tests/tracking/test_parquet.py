@@ -84,7 +84,7 @@ def test_reader_skips_unfinished_runs(tmp_path: Path) -> None:
 def test_killed_writer_leaves_no_metrics(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from smile.tracking import parquet\n"
-        "parquet._write_atomic(Path(sys.argv[1]), lambda file: (file.write(b'half'), file.flush(), time.sleep(60)))"
+        "parquet.write_atomic(Path(sys.argv[1]), lambda file: (file.write(b'half'), file.flush(), time.sleep(60)))"
     )
     path = tmp_path / "metrics.parquet"
     writer = subprocess.Popen(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +58,7 @@ def test_auto_is_online_with_a_key(tmp_path: Path, monkeypatch: Any, key: str, e
 
     settings = SimpleNamespace(base_url="https://api.wandb.ai")
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(Settings=lambda **_: settings, init=init))
+    monkeypatch.setattr("smile.tracking.wandb.is_reachable", lambda url: True)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -63,3 +66,25 @@ def test_auto_is_online_with_a_key(tmp_path: Path, monkeypatch: Any, key: str, e
     assert seen["mode"] == expected
     assert seen["config"] == {"a.b": 1, "c": [1, 2]}
     assert (seen["id"], seen["group"]) == ("abc123", "g")
+
+
+def test_a_server_that_does_not_answer_costs_seconds_and_the_run_stays_offline(
+    tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as server:  # a full queue: connections are neither taken nor refused
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        address = server.getsockname()
+        with socket.socket() as first, socket.socket() as second:
+            for client in (first, second):
+                client.setblocking(False)
+                client.connect_ex(address)
+            monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{address[1]}")
+            monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+            start = time.monotonic()
+            mirror({}, ROWS, mode="auto", directory=tmp_path, **ARGUMENTS)
+            assert time.monotonic() - start < 10
+    assert "does not answer; run abc123 waits for smile-sync" in caplog.text
+    assert len(list(tmp_path.glob("wandb/offline-run-*-abc123"))) == 1

@@ -1,0 +1,87 @@
+"""Asking a run to stop: a signal becomes a request, and the run obeys between two chunks, after a last checkpoint.
+
+Python runs signal handlers in the main thread between two bytecodes, and a compiled chunk is one bytecode of minutes.
+The number of a signal goes through a pipe to a thread instead, which can act while the main thread computes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["SIGNALS", "Preempted", "check", "clear", "listening", "request", "requested"]
+
+# SIGUSR2 is what submitit lets Slurm send before the time limit, SIGTERM what everybody else sends.
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+_reason = ""
+
+
+class Preempted(BaseException):
+    """The run was asked to stop and has written what it needs to go on."""
+
+
+def request(reason: str) -> None:
+    """Asks what runs in this process to stop."""
+    global _reason
+    _reason = reason
+
+
+def requested() -> bool:
+    """Whether somebody has asked."""
+    return bool(_reason)
+
+
+def check() -> None:
+    """Raises ``Preempted`` where somebody has asked; to be called where stopping loses nothing."""
+    if _reason:
+        raise Preempted(_reason)
+
+
+def clear() -> None:
+    """Forgets the request."""
+    request("")
+
+
+@contextmanager
+def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float = 0.0) -> Iterator[None]:
+    """Turns ``SIGNALS`` into requests until the body ends; does nothing outside of the main thread, which alone may.
+
+    Args:
+        on_overdue: called, in a thread, where the body goes on ``grace_seconds`` after SIGUSR2 announced its end.
+        grace_seconds: how long.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ended = threading.Event()
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+
+    def listen() -> None:
+        while number := os.read(source, 1)[0]:
+            if number in SIGNALS:
+                request(signal.Signals(number).name)
+            if number == signal.SIGUSR2 and on_overdue and not ended.wait(grace_seconds):
+                on_overdue()
+
+    thread = threading.Thread(target=listen, name="smile-signals", daemon=True)
+    thread.start()
+    handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        clear()
+        ended.set()
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.write(sink, b"\0")
+        thread.join(timeout=1)
+        if not thread.is_alive():  # on_overdue may still be at work, and then the process ends anyway
+            os.close(source)
+            os.close(sink)

@@ -1,0 +1,128 @@
+"""One attempt at one run: locked, followed by a status, and whatever happens to it stays in its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from smile import stop
+from smile.config import RunConfig, run_id
+from smile.paths import experiment_dir
+from smile.tracking import is_finished, status, write_text_atomic
+from smile.tracking.lock import Lock, claim
+from smile.tracking.queue import current_job
+from smile.tracking.status import FAILURE_FILE
+
+__all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended, and why where it did not end well."""
+
+    state: Literal["done", "failed", "taken"]
+    reason: str = ""
+
+
+def run_dir(config: RunConfig) -> Path:
+    """Where the results of a run lie."""
+    return experiment_dir(config.results_dir, config.experiment, config.scale) / "runs" / run_id(config)
+
+
+def is_done(config: RunConfig) -> bool:
+    """Whether there is nothing left to do."""
+    return is_finished(run_dir(config)) and not config.force
+
+
+def attempt(
+    config: RunConfig, label: str, *, patience_seconds: float = 0.0, shares_machine: bool = False
+) -> Outcome:
+    """Runs a config, unless it is done or another process is at it.
+
+    Args:
+        config: of the run.
+        label: what people call it.
+        patience_seconds: how long to wait for a process on another machine that may be dead, see ``claim``.
+        shares_machine: whether other runs compute on this machine, see ``prepare_jax``.
+
+    Raises:
+        Preempted: where it was asked to stop.
+    """
+    directory = run_dir(config)
+    if is_done(config):
+        return Outcome("done")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with claim(directory, patience_seconds) as lock:
+            if not isinstance(lock, Lock):
+                return Outcome("taken", f"process {lock.pid} on {lock.host or 'another machine'} is at it")
+            if is_done(config):
+                return Outcome("done")
+            return _run(config, directory, label, lock, shares_machine)
+    except OSError as error:  # before the run has begun: its folder cannot be used
+        return Outcome("failed", reason_of(error))
+
+
+def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
+    for leftover in (FAILURE_FILE, ".*.tmp"):  # of a run that failed or was killed
+        for file in directory.glob(leftover):
+            file.unlink()
+    with status.running(directory, config.label, current_job(), lock):
+        try:
+            stop.check()
+            prepare_jax(config, shares_machine)
+            from smile.execute import execute  # here, because it imports jax
+
+            execute(config, directory, label=label)
+        except Exception as error:
+            reason = reason_of(error)
+            try:
+                write_text_atomic(directory / FAILURE_FILE, f"{reason}\n\n{traceback.format_exc()}")
+            except OSError:
+                _logger.error("%s: no room to say so in %s\n%s", reason, directory, traceback.format_exc())
+            status.update(directory, state="failed", reason=reason)
+            return Outcome("failed", reason)
+        except stop.Preempted as request:
+            if str(request) == status.LOST:
+                stop.clear()
+                return Outcome("taken", str(request))
+            status.update(directory, state="preempted", reason=str(request))
+            raise
+        except BaseException as end:
+            status.update(directory, state="preempted", reason=type(end).__name__)
+            raise
+        status.update(directory, state="done")
+    return Outcome("done")
+
+
+def prepare_jax(config: RunConfig, shares_machine: bool = False) -> None:
+    """Sets what JAX reads once, at its first computation: devices and threads; then the precision.
+
+    Args:
+        config: of the run.
+        shares_machine: whether one core is all it may have, and not the memory of a whole accelerator.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if shares_machine:
+        cores = 1
+        os.environ.setdefault("NPROC", "1")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        count = cores if config.devices == "auto" else config.devices
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={count}".strip()
+    import jax
+
+    jax.config.update("jax_enable_x64", config.precision == "float64")
+
+
+def reason_of(error: Exception) -> str:
+    """An exception in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, [error.strerror, str(error.filename or "")]))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,125 @@
+"""What a run does now: one small file in its folder, whole or not there, written by the process that owns the run.
+
+``metrics.parquet`` alone says that a run is finished. A status that cannot be written is one warning and fails nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from smile import stop
+from smile.tracking.lock import Lock
+from smile.tracking.owner import HEARTBEAT_SECONDS, Owner, file_system_time, this_process
+from smile.tracking.parquet import write_text_atomic
+
+__all__ = ["FAILURE_FILE", "LOST", "STATUS_FILE", "State", "Status", "read", "running", "update", "write"]
+
+LOST = "another process has taken the run over"
+STATUS_FILE = "status.json"
+FAILURE_FILE = "failure.txt"
+
+State = Literal["queued", "running", "done", "failed", "preempted"]
+
+NOBODY = Owner()
+
+_logger = logging.getLogger(__name__)
+_writing = threading.Lock()  # of this process, whose heartbeat is a thread
+
+
+@dataclass(frozen=True)
+class Status:
+    """One run.
+
+    Attributes:
+        state: what it does.
+        label: what people call it.
+        job: of a queue, such as ``123_4``; empty where there is no queue.
+        owner: the process that runs it or has run it, or in whose list it waits.
+        started: seconds since the epoch, by the clock of the file system.
+        seconds: since it started.
+        done: steps per chain.
+        total: steps per chain that it will make; 0 where it is not known yet.
+        rate: steps per second, or what it does instead, for people.
+        reason: why it failed or stopped, in one line.
+    """
+
+    state: State
+    label: str = ""
+    job: str = ""
+    owner: Owner = NOBODY
+    started: float = 0.0
+    seconds: float = 0.0
+    done: int = 0
+    total: int = 0
+    rate: str = ""
+    reason: str = ""
+
+
+def read(run_dir: Path) -> Status | None:
+    """The status of a run; None where there is none, or something else than a status."""
+    try:
+        plain = json.loads((run_dir / STATUS_FILE).read_text())
+        return Status(**plain | {"owner": Owner(*plain["owner"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(run_dir: Path, status: Status) -> None:
+    """Replaces the status of a run."""
+    with _writing:
+        _write(run_dir, status)
+
+
+def update(run_dir: Path, **changes: Any) -> None:
+    """Changes some fields of a run's status; nothing happens where it has none, or that of another process."""
+    with _writing:
+        status = read(run_dir)
+        if status and status.owner in (NOBODY, this_process()):
+            _write(run_dir, replace(status, **changes))
+
+
+@contextmanager
+def running(run_dir: Path, label: str, job: str, lock: Lock) -> Iterator[None]:
+    """Says that a run is running, with a heartbeat in status and lock, until the body ends.
+
+    Whoever loses the lock, because its machine slept for minutes, is asked to stop.
+    """
+    start, ended = time.monotonic(), threading.Event()
+    write(run_dir, Status("running", label, job, this_process(), file_system_time(run_dir)))
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            if not lock.renew():
+                stop.request(LOST)
+                return
+            update(run_dir, seconds=round(time.monotonic() - start, 1))
+
+    thread = threading.Thread(target=beat, name="smile-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        update(run_dir, seconds=round(time.monotonic() - start, 1))
+
+
+def _write(run_dir: Path, status: Status) -> None:
+    try:
+        write_text_atomic(run_dir / STATUS_FILE, json.dumps(asdict(status) | {"owner": list(status.owner)}))
+    except OSError as error:
+        _warn(error.strerror or str(error), str(run_dir.parent))
+
+
+@cache
+def _warn(reason: str, folder: str) -> None:
+    _logger.warning("%s: the status of runs in %s is out of date", reason, folder)

@@ -1,0 +1,71 @@
+"""A signal becomes a request, also while the main thread computes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from smile import stop
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks() -> Iterator[None]:
+    yield
+    stop.clear()
+
+
+def wait(condition: object, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", stop.SIGNALS)
+def test_a_signal_becomes_a_request(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop.listening():
+        stop.check()
+        os.kill(os.getpid(), number)
+        wait(stop.requested)
+        with pytest.raises(stop.Preempted, match=number.name):
+            stop.check()
+    assert not stop.requested() and signal.getsignal(number) is before
+
+
+def test_no_except_exception_swallows_it() -> None:
+    stop.request("SIGTERM")
+    assert not issubclass(stop.Preempted, Exception)
+    with pytest.raises(stop.Preempted, match="SIGTERM"):
+        stop.check()
+
+
+def test_whoever_does_not_stop_in_time_is_overdue() -> None:
+    called = threading.Event()
+    with stop.listening(called.set, grace_seconds=0.1):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert called.wait(5)
+
+
+def test_whoever_stops_in_time_is_not_overdue() -> None:
+    called = threading.Event()
+    with stop.listening(called.set, grace_seconds=0.5):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        wait(stop.requested)
+    assert not called.wait(1)
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    def body() -> None:
+        with stop.listening():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen: list[object] = []
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
