@@ -16,7 +16,7 @@ from smile.execute.analytic import measure
 from smile.preflight import compose
 from smile.sampling import sample, trailing_chains
 from smile.targets.icg import rotation_matrix
-from smile.tracking import read_metrics_file
+from smile.tracking import read_run
 from smile.tuners import constant, tuned
 
 SMALL = ["scale=smoke", "tracker.wandb.mode=disabled"]
@@ -38,7 +38,7 @@ def test_every_metric_of_an_analytic_target_is_written(tmp_path: Path) -> None:
         "wasserstein", "wasserstein_max", "sliced_wasserstein", "ess_per_gradient",
     }  # fmt: skip
     assert len(rows) == 2 * 2 * rows["metric"].nunique()
-    written = read_metrics_file(tmp_path / "metrics.parquet")
+    written = read_run(tmp_path)
     assert written["value"].tolist() == rows["value"].tolist()
     assert set(written["gradient_evaluations"]) == {400} and set(written["num_steps"]) == {200}
     assert "kappa: null" in (tmp_path / "config.yaml").read_text()

@@ -72,7 +72,7 @@ def select(
         rows: its rows of the metric to report.
         selection: a key of ``SELECTIONS``.
         chosen_by: its rows of the metric that chooses the step size; None: ``rows``.
-        highest: whether the highest value is the best.
+        highest: whether the highest value of ``chosen_by`` is the best.
 
     Returns:
         The cell, or None where the replications do not suffice to choose and report separately.
@@ -116,15 +116,15 @@ def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) 
         metric: a key of ``spec.metrics``.
         selection: a key of ``SELECTIONS``.
     """
-    rule = spec.metrics[metric]
-    chosen_by = rule.chosen_by or metric
+    chosen_by = spec.metrics[metric].chosen_by or metric
+    highest = spec.chooses_highest(metric)
     frame = frame[frame["metric"].isin([metric, chosen_by])]
     baseline = _is_baseline(frame, spec)
     cells: dict[tuple[tuple[str, ...], str], Cell] = {}
 
     def selected(rows: pd.DataFrame) -> Cell | None:
         reported, choosing = (rows[rows["metric"] == name] for name in (metric, chosen_by))
-        return None if reported.empty else select(reported, selection, choosing, rule.highest)
+        return None if reported.empty else select(reported, selection, choosing, highest)
 
     for values, rows in frame[~baseline].groupby(list(spec.keys)):
         cell = selected(rows)

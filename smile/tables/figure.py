@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from smile.tables.cells import BASELINE, Cells
@@ -24,6 +25,7 @@ _CHARACTERS_PER_INCH = 13
 _NARROWEST = 2.0  # panels, so that the legend finds room
 _MOST_DECADES = 6.0  # on a logarithmic axis
 _MOST_UNITS = 1.0  # on a linear one, nats
+_MOST_MEDIANS = 3.0  # and so many times as far below the best as the median
 
 # Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print.
 _STYLES = (
@@ -83,18 +85,25 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str, captio
     figure.supxlabel(
         "\n".join(["step size", *textwrap.wrap(caption, width)]), fontsize=10 if not caption else 9
     )
-    figure.supylabel(spec.metrics[metric].label, fontsize=10)
+    figure.supylabel(textwrap.fill(spec.metrics[metric].label, 24 * down), fontsize=10)
     _draw_legend(figure, spec)
     return figure
 
 
 def _limit(axes: Sequence[Axes], highest: bool) -> None:
     """What is far worse than the best must not flatten all the rest; the axes of a row share their limits."""
-    bottom, top = axes[0].get_ylim()
-    if highest:
-        axes[0].set_ylim(max(bottom, top - _MOST_UNITS), top)
-    else:
+    if not highest:
+        bottom, top = axes[0].get_ylim()
         axes[0].set_ylim(bottom, min(top, bottom * 10**_MOST_DECADES))
+        return
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for axis in axes for line in axis.lines])
+    values = values[np.isfinite(values)]
+    if values.size:
+        top = values.max()
+        reach = min(_MOST_UNITS, _MOST_MEDIANS * (top - np.median(values)))
+        bottom = max(values.min(), top - reach)
+        margin = 0.06 * (top - bottom) or 0.1
+        axes[0].set_ylim(bottom - margin, top + margin)
 
 
 def _draw_line(

@@ -31,7 +31,8 @@ class Metric:
     Attributes:
         label: what the table calls it.
         highest: whether the highest value is the best, not the lowest.
-        chosen_by: metric that chooses the step size; None: the metric itself.
+        chosen_by: metric that chooses the step size, the highest value of which is the best where that holds of the
+            metric it validates; None: the metric itself.
     """
 
     label: str
@@ -84,6 +85,11 @@ class TableSpec:
     claims: tuple[Claim, ...] = field(default=())
     notes: tuple[str, ...] = ()
     captions: dict[str, str] = field(default_factory=dict)
+
+    def chooses_highest(self, metric: str) -> bool:
+        """Whether the highest value of what chooses the step size of ``metric`` is the best."""
+        validated = (self.metrics[metric].chosen_by or metric).removeprefix("validation_")
+        return self.metrics.get(validated, self.metrics[metric]).highest
 
     @property
     def keys(self) -> tuple[str, ...]:
