@@ -468,6 +468,7 @@ class RunConfig:
     force: bool = _option(_boolean)
     dry_run: bool = _option(_boolean)
     devices: Literal["auto"] | int = _option(_or({"auto": "auto"}, _integer(1)))
+    distributed: bool = _option(_boolean)
     results_dir: str = _option(_text)
 
     @property
@@ -558,7 +559,17 @@ _CHOICES: dict[str, dict[str, tuple[type | None, tuple[str, ...] | None]]] = {
 _HELPER_NODES = ("grid", "compat", "protocol")
 
 # What a run's numbers do not depend on.
-_NOT_IN_RUN_ID = ("tracker", "scale", "experiment", "variant", "force", "dry_run", "devices", "results_dir")
+_NOT_IN_RUN_ID = (
+    "tracker",
+    "scale",
+    "experiment",
+    "variant",
+    "force",
+    "dry_run",
+    "devices",
+    "distributed",
+    "results_dir",
+)
 
 
 # ---- parsing -------------------------------------------------------------------------------------
@@ -803,6 +814,8 @@ def _check_network(config: RunConfig) -> None:
         if not is_network and choice is not None:
             raise ConfigError(group, choice.name, f"none with target={config.target.name}")
     if not isinstance(config.target, BNNConfig):
+        if config.distributed:
+            raise ConfigError("distributed", True, f"false with target={config.target.name}")
         return
     if config.noise.name != "none":
         raise ConfigError(

@@ -18,7 +18,7 @@ from smile.build import Network, make_optimiser
 from smile.config import BNNConfig, RunConfig, identify
 from smile.data import flip_crop_resize, source
 from smile.sampling import Checkpoints, train_ensemble
-from smile.sampling.devices import over_rows
+from smile.sampling.devices import on_first_host, over_rows
 from smile.tracking import write_bytes_atomic
 from smile.tracking.console import Advance
 
@@ -40,24 +40,30 @@ class WarmStart(NamedTuple):
 def warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Advance) -> WarmStart:
     """From the cache, or trained while other processes that want the same ensemble wait."""
     digest = _warm_start_digest(config)
+    shape = jax.ShapeDtypeStruct((config.replications, network.posterior.dim), np.float32)
+    positions = on_first_host(lambda: _cached(config, network, digest, key, advance), shape)
+    return WarmStart(np.asarray(positions), digest)
+
+
+def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, advance: Advance) -> np.ndarray:
     path = Path(config.results_dir) / "warm_starts" / f"{digest}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            saved = checkpoints(config, path.with_suffix(".checkpoints"))
+            saved = checkpoints(config, path.with_suffix(".checkpoints"), shared=False)
             positions, trained = _train(config, network, key, saved, advance)
             buffer = io.BytesIO()
             np.savez(buffer, positions=positions, allow_pickle=False, **trained)
             write_bytes_atomic(path, buffer.getvalue())
             saved.clear()
         with np.load(path, allow_pickle=False) as file:
-            return WarmStart(file["positions"], digest)
+            return np.asarray(file["positions"])
 
 
-def checkpoints(config: RunConfig, directory: Path) -> Checkpoints:
+def checkpoints(config: RunConfig, directory: Path, *, shared: bool = True) -> Checkpoints:
     """Those of a part of a run, as often as the config says."""
     assert isinstance(config.target, BNNConfig)
-    return Checkpoints(directory, 60 * config.target.checkpoint_minutes)
+    return Checkpoints(directory, 60 * config.target.checkpoint_minutes, shared=shared)
 
 
 def _warm_start_digest(config: RunConfig) -> str:

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from smile import stop
+from smile.sampling.devices import gather, gather_each, on_first_host
 
 __all__ = ["Checkpoints"]
 
@@ -21,16 +24,18 @@ _KEPT = 2
 
 
 class Checkpoints:
-    """Periodic checkpoints in one folder.
+    """Periodic checkpoints in one folder, which the first host writes and reads where there are several.
 
     Args:
         directory: of the checkpoints; made at the first save.
         every_seconds: how long a killed run may have to repeat.
+        shared: whether all hosts hold parts of what is saved, and call every method together.
     """
 
-    def __init__(self, directory: Path, every_seconds: float) -> None:
+    def __init__(self, directory: Path, every_seconds: float, *, shared: bool = True) -> None:
         self._directory = directory.resolve()
         self._every_seconds = every_seconds
+        self._is_shared = shared and jax.process_count() > 1
         self._last = time.monotonic()
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
@@ -42,6 +47,20 @@ class Checkpoints:
         Returns:
             Its index and the tree, or None where there is none.
         """
+        if not self._is_shared:
+            return self._restore(like)
+        host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+
+        def read() -> tuple[np.ndarray, Any]:
+            index, tree = self._restore(host) or (-1, host)
+            return np.array(index), tree
+
+        index, tree = on_first_host(read, (np.array(0), host))
+        if index < 0:
+            return None
+        return int(index), jax.tree.map(_placed_like, tree, like)
+
+    def _restore(self, like: Any) -> tuple[int, Any] | None:
         if not self._directory.is_dir():
             return None
         with self._manager() as manager:
@@ -61,10 +80,18 @@ class Checkpoints:
         Raises:
             Preempted: in the latter case, afterwards.
         """
-        if stop.requested() or time.monotonic() - self._last >= self._every_seconds:
-            self._save(index, tree)
+        is_asked = self._any_host(stop.requested())
+        if is_asked or self._any_host(time.monotonic() - self._last >= self._every_seconds):
+            tree = gather(tree) if self._is_shared else tree
+            if not self._is_shared or jax.process_index() == 0:
+                self._save(index, tree)
             self._last = time.monotonic()
+        if is_asked and not stop.requested():
+            stop.request("a request to another host")
         stop.check()
+
+    def _any_host(self, condition: bool) -> bool:
+        return bool(gather_each(np.array(condition)).any()) if self._is_shared else condition
 
     def clear(self) -> None:
         """Removes them all: the run is finished."""
@@ -94,10 +121,22 @@ class Checkpoints:
         return self._directory / f"{index}.sha256"
 
     def _manager(self) -> ocp.CheckpointManager:
+        self._directory.mkdir(parents=True, exist_ok=True)  # orbax makes it only for all hosts together
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=_KEPT, create=True, enable_async_checkpointing=False
+            max_to_keep=_KEPT,
+            create=False,
+            enable_async_checkpointing=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=jax.process_index(), active_processes={jax.process_index()}
+            ),
         )
         return ocp.CheckpointManager(self._directory, options=options)
+
+
+def _placed_like(value: Any, like: Any) -> Any:
+    if not isinstance(like, jax.Array):
+        return np.array(value)
+    return jax.jit(lambda value: value, out_shardings=like.sharding)(np.asarray(value))
 
 
 def _digest(folder: Path) -> str:

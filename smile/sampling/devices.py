@@ -1,8 +1,12 @@
-"""Chains over devices: the leading axis of every array of a network's chains is split, nothing is communicated."""
+"""Chains over devices: the leading axis of every array of a network's chains is split, nothing is communicated.
+
+The devices may belong to several hosts (``distributed=true``), each of which runs the whole program: arrays over all
+devices are made by ``shard_chains`` and become host arrays, the same on every host, by ``gather``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,15 +14,36 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["chain_mesh", "map_chains", "over_chains", "over_rows", "shard_chains"]
+__all__ = [
+    "chain_mesh",
+    "gather",
+    "gather_each",
+    "map_chains",
+    "on_first_host",
+    "over_chains",
+    "over_rows",
+    "replicated",
+    "shard_chains",
+]
 
 _CHAIN = PartitionSpec("chain")
 
 
-def chain_mesh(chains: int) -> Mesh:
-    """All devices, or as many of them as divide the number of chains."""
-    count = max(n for n in range(1, jax.device_count() + 1) if chains % n == 0)
-    return Mesh(np.array(jax.devices()[:count]), ("chain",))
+def chain_mesh(chains: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices, or as many of them as divide the number of chains.
+
+    Raises:
+        ValueError: where a host would have none of several hosts' chains.
+    """
+    devices = jax.devices() if devices is None else devices
+    count = max(n for n in range(1, len(devices) + 1) if chains % n == 0)
+    hosts = {device.process_index for device in devices}
+    if {device.process_index for device in devices[:count]} != hosts:
+        raise ValueError(
+            f"replications: {chains} chains cannot be split over the {len(devices)} devices of {len(hosts)} hosts: "
+            f"a multiple of {len(devices)} is needed"
+        )
+    return Mesh(np.array(devices[:count]), ("chain",))
 
 
 def over_chains(function: Callable[..., Any], mesh: Mesh, per_chain: tuple[bool, ...]) -> Callable[..., Any]:
@@ -44,6 +69,12 @@ def over_chains(function: Callable[..., Any], mesh: Mesh, per_chain: tuple[bool,
         )
 
     return wrapped
+
+
+def replicated(tree: Any, mesh: Mesh) -> Any:
+    """Inside of a compiled function: every device, and so every host, has all of it."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, everywhere), tree)
 
 
 def map_chains(function: Callable[..., Any], at_once: int | None) -> Callable[..., Any]:
@@ -75,9 +106,48 @@ def over_rows(function: Callable[[jax.Array], Any], x: jax.Array, at_once: int |
 
 def shard_chains(tree: Any, mesh: Mesh) -> Any:
     """Puts every leaf where ``over_chains`` wants it, so that no call moves it."""
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), _specs(tree))
+    if jax.process_count() == 1:
+        return jax.tree.map(jax.device_put, tree, shardings)
+    return jax.jit(lambda tree: tree, out_shardings=shardings)(tree)
+
+
+def gather(tree: Any) -> Any:
+    """What is spread over several hosts, on each of them; with one host the tree itself."""
+    if jax.process_count() == 1:
+        return tree
+    from jax.experimental.multihost_utils import process_allgather
+
     return jax.tree.map(
-        lambda leaf, spec: jax.device_put(leaf, NamedSharding(mesh, spec)), tree, _specs(tree)
+        lambda leaf: (
+            np.asarray(leaf)
+            if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+            else process_allgather(leaf, tiled=True)
+        ),
+        tree,
     )
+
+
+def gather_each(value: np.ndarray) -> np.ndarray:
+    """One value of every host, (hosts, ...)."""
+    from jax.experimental.multihost_utils import process_allgather
+
+    return np.asarray(process_allgather(value))
+
+
+def on_first_host(make: Callable[[], Any], like: Any) -> Any:
+    """What the first host makes, on every host.
+
+    Args:
+        make: called on the first host alone; the others wait for it.
+        like: a tree with the structure, shapes and dtypes of what it returns.
+    """
+    if jax.process_count() == 1:
+        return make()
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    return broadcast_one_to_all(make() if jax.process_index() == 0 else blank)
 
 
 def _specs(tree: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from smile.base import Info
 from smile.data import Source
 from smile.sampling.checkpoint import Checkpoints
-from smile.sampling.devices import chain_mesh, map_chains, over_chains, shard_chains
+from smile.sampling.devices import chain_mesh, gather, map_chains, over_chains, replicated, shard_chains
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
@@ -180,7 +180,7 @@ def sample_ensemble(
     def chunk(carry: _Carry, *arguments: Any, num_draws: int) -> tuple[_Carry, jax.Array, Any]:
         split = (True, True, True, True, False, False, False)
         carry, draws = over_chains(partial(run_chunk, num_draws=num_draws), mesh, split)(carry, *arguments)
-        return carry, draws, monitor.read(carry.accumulators)
+        return carry, draws, replicated(monitor.read(carry.accumulators), mesh)
 
     @jax.jit
     def start(data: Any, *arguments: Any) -> TunedState:
@@ -219,10 +219,11 @@ def sample_ensemble(
         )  # fmt: skip
         jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
         if on_draws is not None:
-            on_draws(index, np.asarray(draws).swapaxes(0, 1)[is_kept[first : ends[index]]])
+            on_draws(index, np.asarray(gather(draws)).swapaxes(0, 1)[is_kept[first : ends[index]]])
         if checkpoints:
             checkpoints.save_if_due(index + 1, (carry, history))
         on_chunk(num_draws * length.thinning)
+    carry = gather(carry)
     return EnsembleResult(
         carry.tuned,
         np.asarray(carry.num_divergent),

@@ -87,7 +87,7 @@ def train_ensemble(
     """
     batch_size = min(batch_size, train.num_choices)
     steps = train.steps_per_epoch(batch_size)
-    mesh = chain_mesh(members)
+    mesh = chain_mesh(members, jax.local_devices())  # one host trains, where there are several
     key_init, key_batch = jax.random.split(key)
 
     def run_epoch(data: Any, validation: Any, epoch: jax.Array, carry: _Carry, key: jax.Array) -> _Carry:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,6 +57,8 @@ def attempt(
     directory = run_dir(config)
     if is_done(config):
         return Outcome("done")
+    if config.distributed and _is_follower(config):
+        return _follow(config, label)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with claim(directory, patience_seconds) as lock:
@@ -65,6 +69,29 @@ def attempt(
             return _run(config, directory, label, lock, shares_machine)
     except OSError as error:  # before the run has begun: its folder cannot be used
         return Outcome("failed", reason_of(error))
+
+
+def _is_follower(config: RunConfig) -> bool:
+    """Whether another host of this run owns its folder."""
+    prepare_jax(config)
+    import jax
+
+    return jax.process_index() > 0
+
+
+def _follow(config: RunConfig, label: str) -> Outcome:
+    """Computes this host's part of a run, and keeps nothing."""
+    from smile.execute import execute
+
+    with tempfile.TemporaryDirectory() as scratch:
+        mirror = replace(config.tracker.wandb, mode="disabled")
+        quiet = replace(config, results_dir=scratch, tracker=replace(config.tracker, wandb=mirror))
+        run_dir(quiet).mkdir(parents=True)
+        try:
+            execute(quiet, run_dir(quiet), label=f"{label}, another host")
+        except Exception as error:
+            return Outcome("failed", reason_of(error))
+    return Outcome("done")
 
 
 def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
@@ -118,6 +145,15 @@ def prepare_jax(config: RunConfig, shares_machine: bool = False) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", config.precision == "float64")
+    if config.distributed and not jax.distributed.is_initialized():
+        # Slurm, Open MPI and TPU pods say these by themselves.
+        num_processes, process_id = (
+            os.environ.get(f"JAX_{name}") for name in ("NUM_PROCESSES", "PROCESS_ID")
+        )
+        jax.distributed.initialize(
+            num_processes=int(num_processes) if num_processes else None,
+            process_id=int(process_id) if process_id else None,
+        )
 
 
 def reason_of(error: Exception) -> str:
