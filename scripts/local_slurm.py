@@ -56,6 +56,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=1,bf_interval=2,sched_interval=5,defer
 ReturnToService=2
 KillWait=3
+OverTimeLimit=1
 PropagateResourceLimits=NONE
 # With config_overrides, CPUs may be more than there are: on a small machine, a third run waits for nobody.
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN

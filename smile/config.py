@@ -555,6 +555,8 @@ _CHOICES: dict[str, dict[str, tuple[type | None, tuple[str, ...] | None]]] = {
     },
 }
 
+_TEXTS = tuple(name for name, (_, options) in _CHOICES["data"].items() if "context" in (options or ()))
+
 # Nodes that only feed other options: the grid gives step_size, compat gives defaults of its groups.
 _HELPER_NODES = ("grid", "compat", "protocol")
 
@@ -809,8 +811,12 @@ def _check_network(config: RunConfig) -> None:
     for group in ("data", "model", "warm_start"):
         choice = getattr(config, group)
         if is_network and choice is None:
-            names = ", ".join(name for name in _CHOICES[group] if name != "none")
-            raise ConfigError(group, "none", f"{names} with target=bnn")
+            of_text = {"data": _TEXTS, "model": ("gpt", "custom")}.get(group, tuple(_CHOICES[group]))
+            is_text = config.target.name == "nanogpt"
+            names = [
+                n for n in _CHOICES[group] if n != "none" and (n in of_text if is_text else n not in _TEXTS)
+            ]
+            raise ConfigError(group, "none", f"{', '.join(names)} with target={config.target.name}")
         if not is_network and choice is not None:
             raise ConfigError(group, choice.name, f"none with target={config.target.name}")
     if not isinstance(config.target, BNNConfig):
@@ -844,14 +850,13 @@ def _check_network(config: RunConfig) -> None:
 
 
 def _check_text(config: RunConfig, data: DataConfig, model: ModelConfig) -> None:
-    texts = [name for name, (_, options) in _CHOICES["data"].items() if "context" in (options or ())]
-    is_text = data.name in texts
+    is_text = data.name in _TEXTS
     if is_text != (config.target.name == "nanogpt"):
-        valid = [n for n in _CHOICES["data"] if n not in (*texts, "none")]
+        valid = [n for n in _CHOICES["data"] if n not in (*_TEXTS, "none")]
         raise ConfigError(
             "data",
             data.name,
-            f"{', '.join(valid if is_text else texts)} with target={config.target.name}",
+            f"{', '.join(valid if is_text else _TEXTS)} with target={config.target.name}",
         )
     if is_text and model.name not in ("gpt", "custom"):
         raise ConfigError("model", model.name, "gpt, custom with target=nanogpt")

@@ -230,7 +230,7 @@ def test_shuffled_keys_parse_to_the_same_run() -> None:
         "sampler": {"name": "sgld", "temperature": 1}, "tuner": {"name": "none"}, "step_size": 1e-3, "replications": 1,
         "tracker": {"wandb": {"mode": "auto", "project": "smile"}}, "num_steps": 1e3, "thinning": 1, "burn_in": 0,
         "seed": 0, "precision": "float32", "scale": "smoke", "experiment": "adhoc", "variant": "", "force": False,
-        "dry_run": False,
+        "dry_run": False, "distributed": False,
         "devices": "auto", "results_dir": "results",
     }  # fmt: skip
     forward = OmegaConf.merge(values, rest)

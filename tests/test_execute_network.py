@@ -158,7 +158,7 @@ def test_images_with_every_way_of_dividing_the_work():
 
 
 def test_augmentation_changes_the_warm_start_of_images():
-    digits = ["data=digits", "data.limit=100", "num_steps=10", "burn_in=0", "warm_start.max_epochs=3"]
+    digits = ["data=digits", "data.limit=300", "num_steps=10", "burn_in=0", "warm_start.max_epochs=3"]
     augmented, _ = run(*digits, "warm_start.augmentation=flip_crop_resize")
     plain, _ = run(*digits)
     assert augmented.loc["lppd"].item() != plain.loc["lppd"].item()

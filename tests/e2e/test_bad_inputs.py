@@ -13,7 +13,7 @@ from smile.run import main
 # command line, the option that the line must name, what it must offer
 BAD_INPUTS = [
     ("target=bnn data=airfol", "data", "did you mean 'airfoil'?"),
-    ("target=bnn data=none", "data", "airfoil, energy, bikesharing, diabetes, digits, csv with target=bnn"),
+    ("target=bnn data=none", "data", "airfoil, energy, bikesharing, diabetes, csv, "),
     ("target=icg data=digits", "data", "none with target=icg"),
     ("target=bnn data.dir=here", "data.dir", "train, validation"),
     ("target=bnn data=energy data.dir=no_such_folder", "data.dir", "the folder of energy.data"),
@@ -98,9 +98,9 @@ BAD_INPUTS = [
     ("grid=published noise=none", "grid", "grid=common"),
     ("target=nanogpt data=digits", "data", "modern_shakespeare, text with target=nanogpt"),
     ("target=bnn data=text", "data", "with target=bnn"),
-    ("target=nanogpt model=lenet", "model", "gpt, custom with target=nanogpt"),
+    ("target=nanogpt scale=paper model=lenet", "model", "gpt, custom with target=nanogpt"),
     ("target=bnn data=digits model=gpt", "model", "target=nanogpt"),
-    ("target=nanogpt sampler=mclmc", "target.batch_size", "a whole number with target=nanogpt"),
+    ("target=nanogpt target.batch_size=null", "target.batch_size", "a whole number with target=nanogpt"),
     ("target=nanogpt data=text data.path=no_such_book.txt", "data.path", "no_such_book.txt"),
     ("target=nanogpt data.context=100000", "data", "the largest context that fits"),
     ("target=bnn data=digits model=lenet", "model", "at least 12x12 pixels"),
