@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import absl.logging
 import pytest
 
 os.environ.setdefault("WANDB_MODE", "offline")
+
+# Many tests start `smile` anew, often with a program that another one has compiled.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"smile-tests-{os.getuid()}")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 # absl, which comes with optax, closes the stream of its handler when Hydra configures the logging, unless it is the
 # process's own: pytest's capture would be gone.
