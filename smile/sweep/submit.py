@@ -18,7 +18,7 @@ from typing import Any
 from smile import stop
 from smile.config import ConfigError
 from smile.sweep.attempt import run_dir
-from smile.sweep.frozen import Job, freeze
+from smile.sweep.frozen import Job, freeze, thaw
 from smile.sweep.workers import supervise, work
 from smile.tracking import status
 from smile.tracking.status import Status
@@ -75,8 +75,17 @@ class _Task:
                 self._work()
         except stop.Preempted as request:
             if str(request) == signal.SIGUSR2.name:
+                self._wait_in_queue()
                 requeue(signal.SIGUSR2, None)
             sys.exit(128 + signal.SIGTERM)
+
+    def _wait_in_queue(self) -> None:
+        """Runs that stopped for the time limit wait again, which nobody should have to ask a busy queue for."""
+        configs = thaw(self.folder)
+        for directory in (run_dir(configs[index]) for index in self.indices):
+            last = status.read(directory)
+            if last and last.state == "preempted":
+                status.write(directory, Status("queued", last.label, job=last.job))
 
     def _work(self) -> None:
         if self.num_workers:

@@ -193,7 +193,8 @@ def test_a_sweep_with_a_failure_a_cancellation_and_a_timeout(
     assert waited.returncode == 1
     print(waited.stdout)
     assert "RuntimeError: the posterior is broken" in waited.stdout
-    assert state(0) == "done", "the run that hit its time limit did not go on"
+    # On a busy machine the queue may be silent when it is asked for the job, and --wait returns.
+    wait_until(lambda: state(0) == "done", 150)
     assert state(1) in ("lost", "preempted")
     assert state(2) == "failed"
     assert [state(number) for number in range(3, 12)] == ["done"] * 9
