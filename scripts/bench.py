@@ -34,7 +34,7 @@ MODELS = {
     "vit": ("vit", 128, 32),
     "gpt": ("figure2", 128, 32),
 }
-METHODS = ("smile_naive", "psmile", "adasghmc")
+METHODS = ("smile_naive", "psmile_naive", "psmile", "adasghmc")
 SAMPLERS = ("smile", "psmile", "sgld", "sghmc")
 
 
