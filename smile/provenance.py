@@ -13,12 +13,12 @@ _PACKAGE = Path(__file__).parent
 
 @cache
 def commit() -> str:
-    """Short hash, with ``+changes`` where files of the package differ; empty where it lies in no checkout."""
+    """Short hash, with ``+changes`` where code or configuration differs; empty where the code lies in no checkout."""
     try:
         # an installed copy may lie in someone else's repository
         _git("ls-files", "--error-unmatch", "__init__.py")
         found = _git("rev-parse", "--short=12", "HEAD").strip()
-        return f"{found}+changes" if _git("status", "--porcelain", ".").strip() else found
+        return f"{found}+changes" if _git("status", "--porcelain", ".", ":/conf").strip() else found
     except (OSError, subprocess.CalledProcessError):
         return ""
 

@@ -193,7 +193,9 @@ def sample_ensemble(
         step_chain, source.data, parameters, (batch_keys, step_keys), tuned
     )
     carry = _Carry(tuned, jnp.zeros(chains, jnp.int32), monitor.init(chains))
-    carry = shard_chains(jax.tree.map(jnp.copy, carry), mesh)  # donation allows no array twice
+    # Copied, since donation allows no array twice, and with fixed types: weak ones would make the second chunk compile
+    # the program again.
+    carry = shard_chains(jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), carry), mesh)
 
     total_draws = length.num_steps // length.thinning
     draws_per_chunk = -(-total_draws // MAX_CHUNKS)

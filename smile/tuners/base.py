@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 
 from smile.base import Info, SamplingAlgorithm
 
@@ -53,13 +54,34 @@ def tuned(kernel: SamplingAlgorithm, tuner: Tuner) -> TunedAlgorithm:
     def init(position: Any, key: jax.Array, batch: Any, step_size: jax.Array) -> TunedState:
         return TunedState(kernel.init(position, key, batch), tuner.init(step_size), step_size)
 
+    def undo_some(reset: jax.Array, key: jax.Array, old: Any, new: Any) -> Any:
+        # folded: the kernel may have used the key itself
+        restarted = kernel.restart(jax.random.fold_in(key, 1), old, new)
+        return jax.tree.map(lambda back, on: jnp.where(reset, back, on), restarted, new)
+
+    def go_on(reset: jax.Array, key: jax.Array, old: Any, new: Any) -> Any:
+        return new
+
+    @custom_vmap
+    def undo(reset: jax.Array, *others: Any) -> Any:
+        return jax.lax.cond(jnp.any(reset), undo_some, go_on, reset, *others)
+
+    @undo.def_vmap
+    def undo_in_chains(size: int, is_batched: Any, *arguments: Any) -> Any:
+        # vmap alone would restart every chain in every step, and a restart costs as much as a small network's gradient.
+        reset, *others = jax.tree.map(
+            lambda leaf, batched: leaf if batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf))),
+            arguments,
+            tuple(is_batched),
+        )
+        new = jax.lax.cond(jnp.any(reset), jax.vmap(undo_some), go_on, reset, *others)
+        return new, jax.tree.map(lambda leaf: True, new)
+
     def step(key: jax.Array, state: TunedState, batch: Any) -> tuple[TunedState, Info]:
         new_kernel, info = kernel.step(key, state.kernel, batch, state.step_size)
         new_tuner, step_size, reset = tuner.update(state.tuner, info)
         if reset is not None:
-            # folded: the kernel may have used the key itself
-            restarted = kernel.restart(jax.random.fold_in(key, 1), state.kernel, new_kernel)
-            new_kernel = jax.tree.map(lambda old, new: jnp.where(reset, old, new), restarted, new_kernel)
+            new_kernel = undo(reset, key, state.kernel, new_kernel)
         return TunedState(new_kernel, new_tuner, step_size), info
 
     return TunedAlgorithm(init, step)

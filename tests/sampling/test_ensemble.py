@@ -90,6 +90,13 @@ def test_chunks_do_not_change_a_number(monkeypatch: pytest.MonkeyPatch):
     jax.tree.map(np.testing.assert_array_equal, again.state, expected.state)
 
 
+def test_the_program_is_compiled_once(caplog: pytest.LogCaptureFixture):
+    """A carry whose types change in the first chunk costs a second compilation; ``run`` starts from weak types."""
+    with jax.log_compiles():
+        run(Length(40, 0, 1), tuner=energy_variance())
+    assert sum("XLA compilation of jit(chunk)" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
     length = Length(640, 100, 5)
     expected = run(length, tuner=energy_variance())
