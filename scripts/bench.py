@@ -164,7 +164,9 @@ def report_networks(output: Path) -> None:
             " with its own chains. Best of two, compilation (4 s) not counted.",
             markdown(pd.DataFrame(rows)),
             "The limit draws the same batches and evaluates the same number of gradients in the same"
-            " loop, and nothing else: two gradients in a step of SMILE and pSMILE, one in a step of adaSGHMC.",
+            " loop, and nothing else: two gradients in a step of SMILE and pSMILE, one in a step of adaSGHMC. On"
+            " several devices its program, like that of SMILE-naive, may be slower than that of pSMILE; the ratio on"
+            " one device is what a sampler costs.",
             f"Peak memory of pSMILE with every {THINNING}th draw evaluated on {ROWS[1] + ROWS[2]:,} rows:",
             markdown(pd.DataFrame(memory)),
             f"`make bench` writes this file. {time.strftime('%Y-%m-%d')}.",
