@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from smile.config import (
     SGLDConfig,
     SMILEConfig,
     TargetConfig,
+    TunerConfig,
     WarmStartConfig,
 )
 from smile.data import (
@@ -126,6 +127,8 @@ def exact_target(options: TargetConfig) -> Target:
             return targets.funnel(dim=options.dim)
         case "custom":
             return targets.custom(options.factory)
+        case never:
+            assert_never(never)
 
 
 def full_batch(target: Target) -> Target:
@@ -196,7 +199,10 @@ def make_kernel(config: RunConfig, unit: int) -> Kernel:
                 freeze_after=freeze_after * unit or None,
                 reference=reference,
             )
-    raise ValueError(f"no kernel for sampler={config.sampler.name}")
+        case MCLMCConfig():
+            raise ValueError("sampler=mclmc has no kernel before its adaptation")
+        case never:
+            assert_never(never)
 
 
 def make_tuner(config: RunConfig, num_steps: int, unit: int) -> Tuner:
@@ -221,9 +227,12 @@ def make_tuner(config: RunConfig, num_steps: int, unit: int) -> Tuner:
             return linear(num_steps, end)
         case ScheduleConfig(name="cosine", end_fraction=end):
             return cosine(num_steps, end)
-        case ScheduleConfig(end_fraction=end, num_cycles=cycles, exploration=exploration):
+        case ScheduleConfig(name="cyclical", end_fraction=end, num_cycles=cycles, exploration=exploration):
             return cyclical(num_steps, cycles, exploration, end)
-    return constant()
+        case TunerConfig() | AdaptationConfig():  # the latter has done its work before sampling
+            return constant()
+        case _:
+            raise ValueError(f"no tuner for tuner={config.tuner.name}")
 
 
 # ---- networks ------------------------------------------------------------------------------------
@@ -365,10 +374,13 @@ def make_model(options: ModelConfig, num_outputs: int, context: int | None = Non
                     remat=options.remat,
                 )
             )
-    try:
-        return custom_model(options.factory, num_outputs)
-    except ValueError as error:
-        raise ConfigError("model.factory", options.factory, f"a network; {error}") from None
+        case ModelConfig(name="custom", factory=factory):
+            try:
+                return custom_model(factory, num_outputs)
+            except ValueError as error:
+                raise ConfigError("model.factory", factory, f"a network; {error}") from None
+        case _:
+            raise ValueError(f"no network for model={options.name} with these options: {options}")
 
 
 def make_optimiser(options: WarmStartConfig, batches_per_epoch: int) -> optax.GradientTransformation:
@@ -381,8 +393,10 @@ def make_optimiser(options: WarmStartConfig, batches_per_epoch: int) -> optax.Gr
             schedule = optax.cosine_decay_schedule(peak, rest, end)
         case "linear":
             schedule = optax.linear_schedule(peak, peak * end, rest)
-        case _:
+        case "constant":
             schedule = optax.constant_schedule(peak)
+        case never:
+            assert_never(never)
     if warmup:
         schedule = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
     return optax.adamw(schedule, b2=options.b2, weight_decay=options.weight_decay)

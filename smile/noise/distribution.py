@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +49,10 @@ def unit_variates(
         variates = jax.random.laplace(key, shape)
     elif distribution == "student_t":
         variates = _student_t(key, shape, parameter)
-    else:
+    elif distribution == "lognormal":
         variates = jnp.exp(parameter * jax.random.normal(key, shape))
+    else:
+        assert_never(distribution)
     mean, deviation = _mean_and_deviation(distribution, parameter)
     return (variates - mean) / deviation
 
@@ -64,8 +66,10 @@ def data_set(num_rows: int, dim: int, distribution: Distribution, parameter: flo
         rows = rng.laplace(size=shape)
     elif distribution == "student_t":
         rows = rng.standard_t(parameter, size=shape)
-    else:
+    elif distribution == "lognormal":
         rows = rng.lognormal(sigma=parameter, size=shape)
+    else:
+        assert_never(distribution)
     return (rows - rows.mean(axis=0)) / _mean_and_deviation(distribution, parameter)[1]
 
 
@@ -76,8 +80,10 @@ def _mean_and_deviation(distribution: Distribution, parameter: float) -> tuple[f
         return 0.0, np.sqrt(2)
     if distribution == "student_t":
         return 0.0, np.sqrt(parameter / (parameter - 2))
-    variance = parameter**2
-    return np.exp(variance / 2), np.sqrt(np.expm1(variance) * np.exp(variance))
+    if distribution == "lognormal":
+        variance = parameter**2
+        return np.exp(variance / 2), np.sqrt(np.expm1(variance) * np.exp(variance))
+    assert_never(distribution)
 
 
 def _student_t(key: jax.Array, shape: tuple[int, ...], degrees: float) -> jax.Array:
