@@ -241,7 +241,7 @@ def measure(sampler: str, source: str, steps: int) -> dict[str, float]:
     import numpy as np
 
     from smile import random
-    from smile.build import make_chains, make_target
+    from smile.execute.problem import algorithm_of, make_target
     from smile.preflight import compose
     from smile.sampling import sample, trailing_chains
     from smile.tuners import constant, tuned
@@ -251,17 +251,14 @@ def measure(sampler: str, source: str, steps: int) -> dict[str, float]:
         ["target=icg", "noise=correlated", f"noise.source={source}", f"sampler={name}", "scale=paper"]
     )
     target = trailing_chains(make_target(config))
-    kernel = make_chains(config, target, random.key(0)).kernel
+    algorithm = algorithm_of(config, target.logdensity, steps).of(())
     if sampler != name:
         gradients = 2 if name in ("smile", "psmile") else 1
-
-        def kernel(logdensity):
-            return only_what_is_needed(logdensity, gradients)
-
+        algorithm = tuned(only_what_is_needed(target.logdensity, gradients), constant())
     ends = []
     sample(
         target,
-        tuned(kernel(target.logdensity), constant()),
+        algorithm,
         np.full(CHAINS, 1e-3),
         key=random.key(0),
         num_steps=steps,
@@ -280,12 +277,12 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     import numpy as np
 
     from smile import random
-    from smile.build import make_kernel, make_model, make_tuner
-    from smile.config import ModelConfig
     from smile.data import Dataset, Split, rows_of
     from smile.execute.predictions import make_monitor
+    from smile.execute.problem import algorithm_of
+    from smile.models import FCN, from_flax
     from smile.preflight import compose
-    from smile.sampling import Length, sample_ensemble
+    from smile.sampling import Batches, Chains, Length, sample_ensemble
     from smile.targets import Prior, bnn, likelihood
     from smile.tuners import constant, tuned
 
@@ -299,11 +296,11 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
         for rows in ROWS
     ]
     dataset = Dataset("random", "regression", *splits, num_classes=0, y_mean=0.0, y_scale=1.0)
-    model = make_model(ModelConfig("fcn", (16, 16, 16)), 1)
+    model = from_flax(FCN((16, 16, 16, 1)))
     posterior = bnn(
         model, likelihood("homoscedastic"), Prior(), tuple(jnp.asarray(a[:2]) for a in splits[0]), ROWS[0]
     )
-    algorithm = tuned(make_kernel(config, 1)(posterior.logdensity), make_tuner(config, steps, 1))
+    algorithm = algorithm_of(config, posterior.logdensity, steps).of(())
     if method != name:
         gradients = 1 if name == "adasghmc" else 2
         algorithm = tuned(only_gradients(posterior.logdensity, gradients), constant())
@@ -312,12 +309,8 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     positions = jax.vmap(lambda key: posterior.join(model.init(key, splits[0].x[:2]), jnp.zeros(())))(keys)
     ends = []
     sample_ensemble(
-        lambda parameters: algorithm,
-        (),
-        positions,
-        jnp.full(MEMBERS, 1e-4),
-        rows_of(tuple(splits[0])),
-        BATCH,
+        Chains(lambda parameters: algorithm, positions, jnp.full(MEMBERS, 1e-4)),
+        Batches(rows_of(tuple(splits[0])), BATCH),
         make_monitor(dataset, posterior, 1, length),
         length,
         key=random.key(0),
@@ -333,7 +326,6 @@ def full_size(name: str, parts: int):
     import jax.numpy as jnp
     import numpy as np
 
-    from smile.build import make_model
     from smile.preflight import compose
     from smile.targets import Prior, bnn, likelihood
 
@@ -350,7 +342,7 @@ def full_size(name: str, parts: int):
         context, classes = None, 10
         x = jnp.asarray(rng.normal(size=(batch, *shapes[name])), jnp.float32)
         y = jnp.asarray(rng.integers(0, classes, batch), jnp.int32)
-    model = make_model(config.model, classes, context)
+    model = config.model.build(classes, context)
     posterior = bnn(
         model, likelihood("categorical", classes), Prior(), (x[:2], y[:2]), 50_000, microbatches=parts
     )
@@ -363,14 +355,13 @@ def measure_model(name: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from smile import random
-    from smile.build import make_kernel, make_tuner
-    from smile.tuners import tuned
+    from smile.execute.problem import algorithm_of
 
     parts = MODELS[name][2] if jax.default_backend() == "cpu" else 1
     config, model, posterior, batch = full_size(name, parts)
     params = jax.jit(model.init)(random.key(0), batch[0][:2])
     position = posterior.join(params, jnp.zeros(()))
-    algorithm = tuned(make_kernel(config, 1)(posterior.logdensity), make_tuner(config, 100, 1))
+    algorithm = algorithm_of(config, posterior.logdensity, 100).of(())
     state = jax.jit(algorithm.init)(position, random.key(1), batch, jnp.float32(1e-3))
     gradient = jax.jit(jax.grad(posterior.logdensity)).lower(position, batch).compile()
 
@@ -405,7 +396,7 @@ def measure_evaluation(draws: int) -> dict[str, float]:
     from smile.data import Dataset, Split, rows_of
     from smile.execute.predictions import make_monitor
     from smile.kernels import sgld
-    from smile.sampling import Length, sample_ensemble
+    from smile.sampling import Batches, Chains, Length, sample_ensemble
     from smile.tuners import constant, tuned
 
     _, model, posterior, (x, _) = full_size("lenet", 1)
@@ -420,9 +411,12 @@ def measure_evaluation(draws: int) -> dict[str, float]:
     positions = jax.vmap(lambda key: posterior.join(model.init(key, x[:2]), jnp.zeros(())))(keys)
     algorithm = tuned(sgld(posterior.logdensity), constant())
     sample_ensemble(
-        lambda parameters: algorithm, (), positions, jnp.full(2, 1e-6), rows_of(tuple(splits[0])), 64,
-        make_monitor(dataset, posterior, 1, length, 1, 500), length, key=random.key(0), chains_at_once=1,
-    )  # fmt: skip
+        Chains(lambda parameters: algorithm, positions, jnp.full(2, 1e-6), at_once=1),
+        Batches(rows_of(tuple(splits[0])), 64),
+        make_monitor(dataset, posterior, 1, length, 1, 500),
+        length,
+        key=random.key(0),
+    )
     return {"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 

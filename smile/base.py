@@ -36,6 +36,24 @@ class SamplingAlgorithm(NamedTuple):
     restart: Callable[[PRNGKey, State, State], State] = lambda key, old, new: old
 
 
+# From the log density of a batch to a kernel.
+Kernel = Callable[[Callable[[Position, Batch], jax.Array]], SamplingAlgorithm]
+
+
+class Build(NamedTuple):
+    """What declarations of samplers and tuners may know of the run that they are built for.
+
+    Attributes:
+        num_steps: of a chain.
+        unit: how many steps one unit of an option such as ``freeze_after`` has: 1, or those of an epoch.
+        reference: whether kernels start and restart as those of the public code (docs/deviations.md, K6, K12, K13).
+    """
+
+    num_steps: int
+    unit: int = 1
+    reference: bool = False
+
+
 class Info(NamedTuple):
     """What one transition reports. Scalars, so that tuners and diagnostics vmap.
 
@@ -63,6 +81,18 @@ class Moments:
     variance: np.ndarray
 
 
+class Frame(NamedTuple):
+    """The axes and scales of a Gaussian Q diag(s^2) Q^T, by which noise may be aligned with a target.
+
+    Attributes:
+        rotation: seed of Q; None: the coordinate axes.
+        condition_number: ratio of the largest to the smallest s.
+    """
+
+    rotation: int | None = 1
+    condition_number: float = 100.0
+
+
 @dataclass(frozen=True)
 class Target:
     """A posterior whose log density may be estimated from a batch, and what is known about it.
@@ -78,6 +108,8 @@ class Target:
         sample: ``(key, n) -> (n, dim)`` exact draws, or None where none are known.
         handles_chains: whether ``logdensity`` and ``draw_batch`` know trailing chain axes; where not, they are vmapped.
         moments: exact (and possibly other) values of the second moments, by name.
+        frame: what aligned noise is aligned with.
+        noise_length: over which spatially varied noise falls by e, in the public code; None where it has none.
     """
 
     name: str
@@ -89,6 +121,8 @@ class Target:
     sample: Callable[[PRNGKey, int], jax.Array] | None = None
     moments: Mapping[str, Moments] = field(default_factory=dict)
     handles_chains: bool = False
+    frame: Frame = field(default_factory=Frame)
+    noise_length: float | None = None
 
     def replace(self, **changes: Any) -> Target:
         """A copy with some fields changed."""

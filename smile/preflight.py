@@ -19,15 +19,19 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smile.config import ConfigError, RunConfig, UnknownOptionError, parse, resolved
+from smile.choices import config_folders
+from smile.config.run import RunConfig
+from smile.options import ConfigError, UnknownOptionError
 from smile.paths import conf_dir
 from smile.sweep.frozen import Job
 
@@ -36,6 +40,17 @@ __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_argum
 _CONFIG_NAME = "config"
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _OUR_FUNCTIONS = re.compile(r"(\+{0,2}step_size)=(logspace\b[^'\"]*)")
+
+
+class _PackagesOfChoices(SearchPathPlugin):
+    """YAML of packages that register choices as entry points stands beside ours."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in config_folders():
+            search_path.append(provider="entry points of smile", path=f"file://{folder}")
+
+
+Plugins.instance().register(_PackagesOfChoices)
 
 
 class Command(NamedTuple):
@@ -142,6 +157,11 @@ def _jobs(
 
 def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
     cfg = _load(loader, overrides)
+    from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
+        parse,
+        resolved,
+    )
+
     config = parse(cfg)
     return Job(config, resolved(cfg, config))
 

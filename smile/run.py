@@ -19,7 +19,8 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
-from smile.config import ConfigError, RunConfig, parse
+from smile.config.run import RunConfig
+from smile.options import ConfigError
 from smile.paths import conf_dir, experiment_dir
 from smile.preflight import Command, compose_command, parse_arguments, quote_functions
 from smile.sweep.attempt import Outcome, attempt, is_done, prepare_jax, reason_of, run_dir
@@ -107,11 +108,17 @@ def _run_hydra(command: Command) -> None:
     def task(cfg: DictConfig) -> float:
         job = HydraConfig.get().job
         number = 0 if OmegaConf.is_missing(job, "num") else job.num
-        config = configs[number] if configs else parse(cfg)  # as it was when the command started
+        config = configs[number] if configs else _parse(cfg)  # as it was when the command started
         label = f"[{number + 1}/{len(configs)}] {config.label}" if len(configs) > 1 else config.label
         return _run(config, label, len(configs))
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+
+
+def _parse(cfg: DictConfig) -> RunConfig:
+    from smile.config.parse import parse  # here, because it imports jax
+
+    return parse(cfg)
 
 
 def _run(config: RunConfig, label: str, num_runs: int) -> float:
@@ -220,25 +227,27 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
             )
 
 
-def _check_early(jobs: Sequence[RunConfig]) -> None:
-    """Builds users' targets and every network with its data once, so that what is wrong with them stops the command."""
-    for config in {getattr(job.target, "factory", ""): job for job in jobs}.values():
-        if factory := getattr(config.target, "factory", ""):
-            prepare_jax(config)
-            from smile.targets import custom
-
-            try:
-                custom(factory)
-            except ValueError as error:
-                raise ConfigError(
-                    "target.factory", factory, f"a function that returns a Target; {error}"
-                ) from None
-    networks = {(job.data, job.model, job.target): job for job in jobs if job.model and not is_done(job)}
-    for config in networks.values():
+def _check_early(configs: Sequence[RunConfig]) -> None:
+    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
+    problems = {
+        (config.data, config.model, config.target, config.noise): config
+        for config in configs
+        if not is_done(config)
+    }
+    for config in problems.values():
         prepare_jax(config)
-        from smile.build import make_network
+        from smile.execute.problem import exact_target, make_network
+        from smile.targets import AnalyticTarget
 
-        make_network(config)
+        if chosen := config.network:
+            make_network(chosen, config.seed)
+        elif isinstance(config.target, AnalyticTarget):
+            try:
+                config.noise.check(exact_target(config.target))
+            except ValueError as error:
+                factory = config.target.factory
+                where = ("target.factory", factory) if factory else ("target", config.target.name)
+                raise ConfigError(*where, f"a target that can be sampled; {error}") from None
 
 
 def _objective(metrics: Any) -> float:

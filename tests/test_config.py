@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from smile.config import ConfigError, RunConfig, from_dict, parse, parse_step_size, run_id, to_dict
+from smile.config.identity import run_id, to_dict
+from smile.config.parse import from_dict, parse, parse_step_size
+from smile.config.run import RunConfig
+from smile.options import ConfigError
 from smile.paths import conf_dir, experiments_dir
 from smile.preflight import compose, compose_jobs, parse_arguments, quote_functions
 from smile.tables.spec import load_spec

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from smile import random
-from smile.build import make_chains, make_target
 from smile.execute import execute
-from smile.execute.analytic import measure
+from smile.execute.analytic import make_chains, measure
+from smile.execute.problem import algorithm_of, make_target
 from smile.preflight import compose
 from smile.sampling import sample, trailing_chains
 from smile.targets.icg import rotation_matrix
 from smile.tracking import read_run
-from smile.tuners import constant, tuned
 
 SMALL = ["scale=smoke", "tracker.wandb.mode=disabled"]
 
@@ -76,7 +75,7 @@ def test_precision_reaches_the_chains() -> None:
         config = compose([*SMALL, "precision=float64", "sampler=psmile", "step_size=1e-3"])
         target = trailing_chains(make_target(config))
         chains = make_chains(config, target, random.key(0))
-        algorithm = tuned(chains.kernel(target.logdensity), constant())
+        algorithm = algorithm_of(config, target.logdensity, 20).of(chains.parameters)
         samples = sample(target, algorithm, chains.step_size, key=random.key(0), num_steps=20)
     assert samples.draws.dtype == np.float64
 
@@ -143,9 +142,8 @@ def test_injected_noise_has_the_law_of_minibatches(cell) -> None:
             [*SMALL, *cell.split(" "), f"noise.source={source}", f"step_size={CELLS[cell]}", "seed=3"]
         )
         target = trailing_chains(make_target(config))
-        kernel = make_chains(config, target, random.key(0)).kernel(target.logdensity)
         samples = sample(
-            target, tuned(kernel, constant()), np.full(200, CELLS[cell]),
+            target, algorithm_of(config, target.logdensity, 4000).of(()), np.full(200, CELLS[cell]),
             key=random.key(len(source)), num_steps=4000, thinning=10,
         )  # fmt: skip
         estimates.append((samples.second_moment.mean(0), samples.second_moment.std(0) / np.sqrt(200)))

@@ -17,7 +17,7 @@ import pytest
 
 import smile.run
 import smile.sweep.attempt
-from smile.config import RunConfig
+from smile.config.run import RunConfig
 from smile.preflight import compose
 from smile.run import main
 from smile.tools.compact import main as compact_main

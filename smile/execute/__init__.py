@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smile.config import BNNConfig, RunConfig
+from smile.config.run import RunConfig
 from smile.execute.analytic import execute_analytic
 from smile.execute.network import execute_network
 from smile.execute.record import finish
@@ -25,7 +25,7 @@ def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
     Returns:
         The metrics written.
     """
-    run = execute_network if isinstance(config.target, BNNConfig) else execute_analytic
+    run = execute_network if config.network else execute_analytic
     rows = run(config, run_dir, label)
     finish(config, run_dir, rows)
     return rows

@@ -6,6 +6,7 @@ import io
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,19 +14,43 @@ import pandas as pd
 
 from smile import metrics, random
 from smile.base import Target
-from smile.build import Chains, exact_target, make_chains, make_target, make_tuner
-from smile.config import RunConfig, TargetConfig
+from smile.config.run import RunConfig
+from smile.execute.problem import adapt, algorithm_of, exact_target, make_target
 from smile.execute.record import as_rows
 from smile.metrics.wasserstein import Reference
 from smile.sampling import Samples, sample, trailing_chains
+from smile.targets import AnalyticTarget
 from smile.tracking import console, write_bytes_atomic
-from smile.tuners import tuned
 
-__all__ = ["execute_analytic", "measure"]
+__all__ = ["Chains", "execute_analytic", "make_chains", "measure"]
 
 # Exact draws that all chains of all runs are compared with, so that their error is common to them.
 _NUM_EXACT_DRAWS = 128_000
 _EXACT_SEED = 2**31
+
+
+class Chains(NamedTuple):
+    """The chains of a run, step sizes varying slowest.
+
+    Attributes:
+        parameters: of the kernel, that an adaptation found.
+        step_size: (chains,).
+        replication: (chains,) int.
+    """
+
+    parameters: Any
+    step_size: np.ndarray
+    replication: np.ndarray
+
+
+def make_chains(config: RunConfig, target: Target, key: jax.Array) -> Chains:
+    """Parameters and step sizes of all chains; a tuner that adapts them does it here, one chain per replication."""
+    keys = jax.random.split(key, (config.replications, 2))
+    positions = jax.vmap(target.init)(keys[:, 0])
+    adapted, _ = adapt(config, lambda position: target.logdensity(position, ()), positions, keys[:, 1])
+    step_size = np.asarray(adapted.step_size, np.float64)
+    replication = np.tile(np.arange(config.replications), len(step_size) // config.replications)
+    return Chains(adapted.parameters, step_size, replication)
 
 
 def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
@@ -39,7 +64,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     Returns:
         The rows of the run.
     """
-    assert isinstance(config.target, TargetConfig)
+    assert isinstance(config.target, AnalyticTarget)
     start = time.monotonic()
     target = make_target(config)
     noisy = trailing_chains(target)
@@ -49,7 +74,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
         chains = make_chains(config, target, key_tune)
         samples = sample(
             noisy,
-            tuned(chains.kernel(noisy.logdensity), make_tuner(config, config.num_steps, 1)),
+            algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters),
             chains.step_size,
             key=key_sample,
             num_steps=config.num_steps,
@@ -65,7 +90,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
         gradient_evaluations=samples.gradient_evaluations,
         seconds=time.monotonic() - start,
     )
-    if config.target.name == "custom":
+    if config.target.factory:
         write_bytes_atomic(run_dir / "draws.npz", _npz(chains, samples))
     return rows
 
@@ -100,7 +125,7 @@ def measure(
 
 
 @cache
-def _exact_draws(options: TargetConfig) -> Reference | None:
+def _exact_draws(options: AnalyticTarget) -> Reference | None:
     """Prepared once for the runs of a process that share a target."""
     target = exact_target(options)
     if target.sample is None:

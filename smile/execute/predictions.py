@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smile.build import Network
-from smile.config import BNNConfig, RunConfig
 from smile.data import Dataset, Split
+from smile.execute.problem import Network
 from smile.metrics import predictive
 from smile.sampling import Length, Monitor
 from smile.sampling.devices import map_chains, over_rows
-from smile.targets import NetworkPosterior
+from smile.targets import NetworkPosterior, NetworkTarget
 from smile.tracking.figure import Calibration
 
 __all__ = ["calibration", "evaluate", "gains", "make_monitor", "network_monitor", "of_group", "one_draw"]
@@ -28,10 +27,8 @@ _SPLITS = ("validation", "test")
 _PARTS = (*_SPLITS, "unfamiliar")
 
 
-def network_monitor(config: RunConfig, network: Network, groups: int, length: Length) -> Monitor:
-    """``make_monitor`` as the config says."""
-    options = config.target
-    assert isinstance(options, BNNConfig)
+def network_monitor(options: NetworkTarget, network: Network, groups: int, length: Length) -> Monitor:
+    """``make_monitor`` with the work divided as the options say."""
     return make_monitor(
         network.dataset, network.posterior, groups, length, options.chains_at_once, options.rows_at_once
     )
@@ -122,9 +119,9 @@ def of_group(accumulators: Any, group: int, groups: int) -> Any:
     return jax.tree.map(part, accumulators)
 
 
-def one_draw(config: RunConfig, network: Network, positions: np.ndarray) -> Any:
+def one_draw(options: NetworkTarget, network: Network, positions: np.ndarray) -> Any:
     """The accumulators of a model average of one draw per chain, such as the deep ensemble."""
-    monitor = network_monitor(config, network, 1, Length(1, 0, 1))
+    monitor = network_monitor(options, network, 1, Length(1, 0, 1))
     accumulators = monitor.init(len(positions))
     return jax.jit(monitor.update)(accumulators, jnp.asarray(positions), monitor.data)
 

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 import smile
 from smile import provenance
-from smile.config import RunConfig, run_id, to_dict
+from smile.config.identity import run_id, to_dict
+from smile.config.run import RunConfig
 from smile.tracking import wandb, write_metrics, write_text_atomic
 from smile.tracking.parquet import METRICS_FILE
 

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from filelock import FileLock
 
-from smile.build import Network, make_optimiser
-from smile.config import BNNConfig, RunConfig, identify
+from smile.config.identity import identify
+from smile.config.run import NetworkChoices, RunConfig
 from smile.data import flip_crop_resize, source
-from smile.sampling import Checkpoints, train_ensemble
+from smile.execute.problem import Network
+from smile.sampling import Checkpoints, Member, Training, train_ensemble
 from smile.sampling.devices import on_first_host, over_rows
+from smile.targets import NetworkTarget
 from smile.tracking import write_bytes_atomic
 from smile.tracking.console import Advance
 
@@ -50,8 +52,10 @@ def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, ad
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            saved = checkpoints(config, path.with_suffix(".checkpoints"), shared=False)
-            positions, trained = _train(config, network, key, saved, advance)
+            chosen = config.network
+            assert chosen is not None
+            saved = checkpoints(chosen.target, path.with_suffix(".checkpoints"), shared=False)
+            positions, trained = _train(chosen, config.replications, network, key, saved, advance)
             buffer = io.BytesIO()
             np.savez(buffer, positions=positions, allow_pickle=False, **trained)
             write_bytes_atomic(path, buffer.getvalue())
@@ -60,10 +64,9 @@ def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, ad
             return np.asarray(file["positions"])
 
 
-def checkpoints(config: RunConfig, directory: Path, *, shared: bool = True) -> Checkpoints:
-    """Those of a part of a run, as often as the config says."""
-    assert isinstance(config.target, BNNConfig)
-    return Checkpoints(directory, 60 * config.target.checkpoint_minutes, shared=shared)
+def checkpoints(options: NetworkTarget, directory: Path, *, shared: bool = True) -> Checkpoints:
+    """Those of a part of a run, as often as the options say."""
+    return Checkpoints(directory, 60 * options.checkpoint_minutes, shared=shared)
 
 
 def _warm_start_digest(config: RunConfig) -> str:
@@ -74,11 +77,15 @@ def _warm_start_digest(config: RunConfig) -> str:
 
 
 def _train(
-    config: RunConfig, network: Network, key: jax.Array, saved: Checkpoints, advance: Advance
+    chosen: NetworkChoices,
+    members: int,
+    network: Network,
+    key: jax.Array,
+    saved: Checkpoints,
+    advance: Advance,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Positions (chains, dim), and what training reached by member."""
-    options, posterior, dataset, target = config.warm_start, network.posterior, network.dataset, config.target
-    assert options is not None and isinstance(target, BNNConfig)
+    """Positions (members, dim), and what training reached by member."""
+    options, target, posterior, dataset = chosen.warm_start, chosen.target, network.posterior, network.dataset
     likelihood, train = posterior.likelihood, source(dataset)
     validation = (jnp.asarray(dataset.validation.x), jnp.asarray(dataset.validation.y))
     example = jnp.asarray(dataset.test.x[:2])
@@ -97,20 +104,22 @@ def _train(
         x, y = batch
         return flip_crop_resize(key, x), y
 
+    member = Member(
+        init=lambda key: network.model.init(key, example),
+        loss=loss,
+        validation_loss=validation_loss,
+        optimiser=options.optimiser(train.steps_per_epoch(min(options.batch_size, train.num_choices))),
+        augment=augment if options.augmentation == "flip_crop_resize" else None,
+    )
+    training = Training(
+        members, options.batch_size, options.max_epochs, options.patience, target.chains_at_once
+    )
     trained = train_ensemble(
-        lambda key: network.model.init(key, example),
-        loss,
-        validation_loss,
-        make_optimiser(options, train.steps_per_epoch(min(options.batch_size, train.num_choices))),
+        member,
         train,
         validation,
-        members=config.replications,
+        training,
         key=key,
-        batch_size=options.batch_size,
-        max_epochs=options.max_epochs,
-        patience=options.patience,
-        augment=augment if options.augmentation == "flip_crop_resize" else None,
-        chains_at_once=target.chains_at_once,
         checkpoints=saved,
         on_epoch=lambda epoch: advance(0, f"warm start, epoch {epoch} of at most {options.max_epochs}"),
     )

@@ -1,7 +1,26 @@
-"""One file per dynamics: pure (init, step) pairs over pytrees."""
+"""One file per dynamics: pure (init, step) pairs over pytrees, and the table that ``sampler=...`` chooses from."""
 
+from smile.choices import Choices
+from smile.kernels.adasghmc import AdaSGHMC
 from smile.kernels.adasghmc import adasghmc as adasghmc
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
+from smile.kernels.sampler import Sampler as Sampler
+from smile.kernels.sghmc import SGHMC
 from smile.kernels.sghmc import sghmc as sghmc
+from smile.kernels.sgld import SGLD
 from smile.kernels.sgld import sgld as sgld
+from smile.kernels.smile import MCLMC, PSMILE, SMILE
 from smile.kernels.smile import smile as smile
+
+SAMPLERS: Choices[Sampler] = Choices(
+    "sampler",
+    Sampler,
+    {
+        "smile": SMILE,
+        "psmile": PSMILE,
+        "sgld": SGLD,
+        "sghmc": SGHMC,
+        "adasghmc": AdaSGHMC,
+        "mclmc": MCLMC,
+    },
+)

@@ -13,16 +13,20 @@ it: then eps is too large for the gradients' noise (docs/deviations.md, G3).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import SamplingAlgorithm
+from smile.base import Build, Kernel, SamplingAlgorithm
 from smile.kernels.info import info_without_energy
+from smile.kernels.sampler import Sampler
+from smile.options import boolean, integer, number, option
 
-__all__ = ["AdaSGHMCState", "adasghmc"]
+__all__ = ["AdaSGHMC", "AdaSGHMCState", "adasghmc"]
 
 _TINY = 1e-7
 
@@ -106,3 +110,21 @@ def adasghmc(
         return new, info_without_energy(position, logdensity)
 
     return SamplingAlgorithm(init, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaSGHMC(Sampler):
+    """``sampler=adasghmc``; ``freeze_after`` 0 means that the preconditioner adapts for ever."""
+
+    momentum_decay: float = option(number(0, 1))
+    freeze_after: int = option(integer(0))  # in units of the run
+    reference: bool = option(boolean)
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """Adaptive SGHMC."""
+        return partial(
+            adasghmc,
+            momentum_decay=self.momentum_decay,
+            freeze_after=self.freeze_after * build.unit or None,
+            reference=self.reference,
+        )

@@ -10,16 +10,20 @@ The public code's analytic baseline redraws p at every step and moves x first, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import SamplingAlgorithm
+from smile.base import Build, Kernel, SamplingAlgorithm
 from smile.kernels.info import info_without_energy
+from smile.kernels.sampler import Sampler
+from smile.options import number, option
 
-__all__ = ["SGHMCState", "sghmc"]
+__all__ = ["SGHMC", "SGHMCState", "sghmc"]
 
 
 class SGHMCState(NamedTuple):
@@ -51,3 +55,14 @@ def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1
         return SGHMCState(position, momentum), info_without_energy(position, logdensity)
 
     return SamplingAlgorithm(init, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGHMC(Sampler):
+    """``sampler=sghmc``."""
+
+    friction: float = option(number(0))
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """SGHMC."""
+        return partial(sghmc, friction=self.friction)

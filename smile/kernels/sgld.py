@@ -8,16 +8,20 @@ leaves exp(log p / T) invariant as eps -> 0. Differs from Eq. 4 of the paper: ep
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import SamplingAlgorithm
+from smile.base import Build, Kernel, SamplingAlgorithm
 from smile.kernels.info import info_without_energy
+from smile.kernels.sampler import Sampler
+from smile.options import number, option
 
-__all__ = ["SGLDState", "sgld"]
+__all__ = ["SGLD", "SGLDState", "sgld"]
 
 
 class SGLDState(NamedTuple):
@@ -46,3 +50,14 @@ def sgld(logdensity_fn: Callable[[Any, Any], jax.Array], *, temperature: float =
         return SGLDState(position), info_without_energy(position, logdensity)
 
     return SamplingAlgorithm(init, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGLD(Sampler):
+    """``sampler=sgld``."""
+
+    temperature: float = option(number(0))
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """SGLD."""
+        return partial(sgld, temperature=self.temperature)

@@ -16,18 +16,23 @@ With the full batch as b this is MCLMC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import Info, SamplingAlgorithm
+from smile.base import Build, Info, Kernel, SamplingAlgorithm
 from smile.kernels import microcanonical
-from smile.kernels.preconditioner import Preconditioner, identity
+from smile.kernels.preconditioner import Preconditioner, gradient_noise, identity
+from smile.kernels.sampler import Sampler
+from smile.options import choice, either, integer, number, option, optional
 
-__all__ = ["SMILEState", "smile"]
+__all__ = ["MCLMC", "PSMILE", "SMILE", "SMILEState", "smile"]
 
 
 class SMILEState(NamedTuple):
@@ -123,3 +128,54 @@ def smile(
         return old._replace(velocity=velocity)
 
     return SamplingAlgorithm(init, step, restart)
+
+
+_DECOHERENCE_LENGTH = either({None: None, math.inf: None, "inf": None}, number(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SMILE(Sampler):
+    """``sampler=smile``; L None means no momentum refresh."""
+
+    has_energy: ClassVar[bool] = True
+
+    L: float | None = option(_DECOHERENCE_LENGTH)
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """SMILE-naive."""
+        return partial(smile, momentum_decoherence_length=self.L, reference=build.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSMILE(Sampler):
+    """``sampler=psmile``: SMILE with the gradient-noise preconditioner."""
+
+    has_energy: ClassVar[bool] = True
+
+    L: float | None = option(_DECOHERENCE_LENGTH)
+    ema_rate: float = option(number(0, 1))
+    freeze_after: int | None = option(optional(integer(1)))  # in units of the run
+    reference: Literal["analytic", "network"] | None = option(optional(choice("analytic", "network")))
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """pSMILE-naive."""
+        freeze_after = self.freeze_after and self.freeze_after * build.unit
+        return partial(
+            smile,
+            momentum_decoherence_length=self.L,
+            preconditioner=gradient_noise(self.ema_rate, freeze_after, self.reference),
+            reference=build.reference,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MCLMC(Sampler):
+    """``sampler=mclmc``: SMILE on the full batch, the baseline; ``tuner=mclmc`` finds its L, one per chain."""
+
+    has_energy: ClassVar[bool] = True
+    is_full_batch: ClassVar[bool] = True
+    tuned_by: ClassVar[str | None] = "mclmc"
+
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """MCLMC with the L in ``adapted``."""
+        return partial(smile, momentum_decoherence_length=adapted)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import flax.linen as nn
 
 from smile.dotted import import_callable, one_line
 from smile.models.model import Model, from_flax
+from smile.models.options import ModelOptions
+from smile.options import ConfigError, dotted_path, option
 
-__all__ = ["custom"]
+__all__ = ["CustomModel", "custom"]
 
 
 def custom(factory: str, num_outputs: int) -> Model:
@@ -31,3 +36,19 @@ def custom(factory: str, num_outputs: int) -> Model:
     if isinstance(made, Model):
         return made
     raise ValueError(f"{factory}({num_outputs}) returned {type(made).__name__}, not a flax module or a Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomModel(ModelOptions):
+    """``model=custom``."""
+
+    reads: ClassVar[tuple[str, ...]] = ("numbers", "text")
+
+    factory: str = option(dotted_path)
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """The user's own."""
+        try:
+            return custom(self.factory, num_outputs)
+        except ValueError as error:
+            raise ConfigError("model.factory", self.factory, f"a network; {error}") from None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import flax.linen as nn
 import jax
 
-__all__ = ["FCN"]
+from smile.models.model import Model, from_flax
+from smile.models.options import ACTIVATIONS, Activation, ModelOptions, activation_option
+from smile.options import option, whole_numbers
+
+__all__ = ["FCN", "FCNOptions"]
 
 
 class FCN(nn.Module):
@@ -43,3 +48,15 @@ class _Dense(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[0], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         return kernel.T @ x + bias[:, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FCNOptions(ModelOptions):
+    """``model=fcn``; ``widths`` are those of the hidden layers."""
+
+    widths: tuple[int, ...] = option(whole_numbers)
+    activation: Activation = option(activation_option)
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """The fully connected network."""
+        return from_flax(FCN((*self.widths, num_outputs), ACTIVATIONS[self.activation]))

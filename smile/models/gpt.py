@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from smile.models.transformer import Block
+from smile.models.model import Model, from_flax
+from smile.models.transformer import Block, TransformerOptions
+from smile.options import boolean, option
 
 __all__ = ["GPT"]
 
@@ -63,3 +68,30 @@ class GPT(nn.Module):
             )(x)
         x = nn.LayerNorm(use_bias=False, name="norm")(x.astype(jnp.float32))
         return nn.Dense(self.num_outputs, use_bias=False, name="head")(x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTOptions(TransformerOptions):
+    """``model=gpt``; ``reference`` chooses the public code's residual links."""
+
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+
+    reference: bool = option(boolean, neutral=False)
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """The language model."""
+        if context is None:
+            raise ValueError("model=gpt needs text, in windows of data.context tokens")
+        return from_flax(
+            GPT(
+                num_outputs,
+                context=context,
+                embedding=self.width,
+                depth=self.depth,
+                num_heads=self.heads,
+                mlp_width=4 * self.width,
+                reference_residual=self.reference,
+                dtype=jnp.dtype(self.dtype),
+                remat=self.remat,
+            )
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import flax.linen as nn
 import jax
@@ -10,8 +11,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from smile.models.convolution import Conv
+from smile.models.model import Model, from_flax
+from smile.models.options import ACTIVATIONS, Activation, MixedPrecision, activation_option
+from smile.options import option
 
-__all__ = ["LeNet"]
+__all__ = ["LeNet", "LeNetOptions"]
 
 SMALLEST = 12  # pixels on a side: 12 -> pool 6 -> convolution 2 -> pool 1
 
@@ -51,3 +55,15 @@ class LeNet(nn.Module):
         for width in self.widths:
             x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
         return nn.Dense(self.num_outputs)(x.astype(jnp.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeNetOptions(MixedPrecision):
+    """``model=lenet``."""
+
+    activation: Activation = option(activation_option)
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """LeNet."""
+        dtype = jnp.dtype(self.dtype)
+        return from_flax(LeNet(num_outputs, activation=ACTIVATIONS[self.activation], dtype=dtype))

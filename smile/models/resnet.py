@@ -5,12 +5,17 @@ A network whose rows depend on each other through batch statistics has no likeli
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from smile.models.convolution import Conv
+from smile.models.model import Model, from_flax
+from smile.models.options import MixedPrecision
+from smile.options import boolean, integer, option
 
 __all__ = ["FRN", "ResNet7", "ResNet18"]
 
@@ -142,3 +147,27 @@ def _halve(x: jax.Array) -> jax.Array:
 def _head(num_outputs: int, x: jax.Array) -> jax.Array:
     """Average over the image and a dense layer, in float32; adds its parameters to the calling module."""
     return nn.Dense(num_outputs, name="head")(jnp.mean(x.astype(jnp.float32), axis=(1, 2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet7Options(MixedPrecision):
+    """``model=resnet7``; ``width`` is the number of channels of the first convolution."""
+
+    width: int = option(integer(1))
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """The small residual network."""
+        return from_flax(ResNet7(num_outputs, width=self.width, dtype=jnp.dtype(self.dtype)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet18Options(MixedPrecision):
+    """``model=resnet18``; ``width`` is the number of channels of the first stage."""
+
+    width: int = option(integer(1))
+    remat: bool = option(boolean, in_run_id=False)
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """ResNet-18."""
+        dtype = jnp.dtype(self.dtype)
+        return from_flax(ResNet18(num_outputs, width=self.width, dtype=dtype, remat=self.remat))

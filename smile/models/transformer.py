@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
+
+from smile.models.options import MixedPrecision
+from smile.options import ConfigError, boolean, integer, option
 
 __all__ = ["Block"]
 
@@ -96,3 +101,18 @@ class MLP(nn.Module):
         """Maps (..., D) to the same shape."""
         hidden = nn.gelu(nn.Dense(self.width, use_bias=self.use_bias, dtype=self.dtype)(x))
         return nn.Dense(x.shape[-1], use_bias=self.use_bias, dtype=self.dtype)(hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerOptions(MixedPrecision):
+    """What transformers share: ``width`` of the tokens, ``depth`` in blocks, ``heads`` that divide the width."""
+
+    width: int = option(integer(1))
+    depth: int = option(integer(1))
+    heads: int = option(integer(1))
+    remat: bool = option(boolean, in_run_id=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads:
+            raise ConfigError("model.heads", self.heads, f"a divisor of model.width={self.width}")

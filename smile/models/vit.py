@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from smile.models.transformer import Block
+from smile.models.model import Model, from_flax
+from smile.models.transformer import Block, TransformerOptions
+from smile.options import integer, number, option
 
 __all__ = ["ViT"]
 
@@ -78,3 +82,28 @@ def _patches(x: jax.Array, patch: int) -> jax.Array:
         raise ValueError(f"patches of {patch}x{patch} pixels do not tile an image of {height}x{width}")
     x = x.reshape(rows, height // patch, patch, width // patch, patch, channels)
     return x.swapaxes(2, 3).reshape(rows, -1, patch * patch * channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTOptions(TransformerOptions):
+    """``model=vit``."""
+
+    patch: int = option(integer(1))
+    token_sd: float = option(number(0))
+
+    def build(self, num_outputs: int, context: int | None = None) -> Model:
+        """The vision transformer, with hidden layers in the published proportions."""
+        return from_flax(
+            ViT(
+                num_outputs,
+                patch=self.patch,
+                embedding=self.width,
+                depth=self.depth,
+                num_heads=self.heads,
+                mlp_width=4 * self.width,
+                head_width=8 * self.width // 3,
+                token_sd=self.token_sd,
+                dtype=jnp.dtype(self.dtype),
+                remat=self.remat,
+            )
+        )

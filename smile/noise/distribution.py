@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_never, get_args
+import math
+from typing import Literal, assert_never
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Distribution", "checked_parameter", "data_set", "unit_variates"]
+__all__ = ["Distribution", "data_set", "unit_variates", "wrong_parameter"]
 
 Distribution = Literal["gaussian", "laplace", "student_t", "lognormal"]
 
+# Lower bound of the parameter, and its name, of those that have one.
+_PARAMETERS = {"student_t": (2.0, "degrees of freedom > 2"), "lognormal": (0.0, "sigma > 0")}
 
-def checked_parameter(distribution: Distribution, parameter: float | None) -> float:
-    """The parameter, 0 where the distribution has none.
 
-    Raises:
-        ValueError: where there is no such distribution, or its variance is not finite.
-    """
-    if distribution not in get_args(Distribution):
-        raise ValueError(f"distribution must be one of {get_args(Distribution)}, got {distribution!r}")
-    parameter = 0.0 if parameter is None else parameter
-    if distribution == "student_t" and not parameter > 2:
-        raise ValueError(f"parameter of student_t must be > 2 degrees of freedom, got {parameter}")
-    if distribution == "lognormal" and not parameter > 0:
-        raise ValueError(f"parameter of lognormal must be sigma > 0, got {parameter}")
-    return parameter
+def wrong_parameter(distribution: Distribution, parameter: float | None) -> str:
+    """What the parameter of a distribution must be, where it is not; else empty."""
+    low, valid = _PARAMETERS.get(distribution, (math.nan, "null"))
+    if math.isnan(low):
+        return valid if parameter is not None else ""
+    return valid if parameter is None or not parameter > low else ""
 
 
 def unit_variates(

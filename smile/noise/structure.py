@@ -17,85 +17,169 @@ the covariance of the ill-conditioned Gaussian (correlated, spatially_varied). T
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, assert_never, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Target
-from smile.noise.distribution import Distribution, checked_parameter, data_set, unit_variates
+from smile.choices import Choices
+from smile.noise.distribution import Distribution, data_set, unit_variates, wrong_parameter
 from smile.noise.minibatch import minibatch_sums
+from smile.options import SEED, ConfigError, Options, choice, either, integer, number, option, optional
 from smile.targets.icg import covariance_factor, scales
 
-__all__ = ["DEFAULT_KAPPA", "Source", "Structure", "add_noise"]
+__all__ = ["NOISES", "Isotropic", "NoNoise", "Noise", "NoiseOptions", "SpatiallyVaried", "add_noise"]
 
-Structure = Literal["none", "isotropic", "diagonal", "correlated", "spatially_varied"]
 Source = Literal["injected", "minibatch"]
 
-DEFAULT_KAPPA = {"icg": 6.5, "funnel": 9.0, "rosenbrock": 1.414}
 _VARYING_COORDINATE = 2
 
 
-def add_noise(
-    target: Target,
-    *,
-    structure: Structure,
-    source: Source = "injected",
-    distribution: Distribution = "gaussian",
-    parameter: float | None = None,
-    scale: float = 1.0,
-    rotation: int | None = 1,
-    condition_number: float = 100.0,
-    kappa: float | None = None,
-    num_rows: int = 409_600,
-    batch_size: int = 256,
-) -> Target:
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions(Options):
+    """What every ``noise=...`` declares.
+
+    Attributes:
+        is_noisy: whether gradients are noisy at all.
+        needs_scales: whether the noise has other scales than one, in units of the coordinates.
+        fewest_coordinates: that a target must have.
+    """
+
+    group: ClassVar[str] = "noise"
+    is_noisy: ClassVar[bool] = True
+    needs_scales: ClassVar[bool] = True
+    fewest_coordinates: ClassVar[int] = 1
+
+    # Constants of the choice that has no such options.
+    source = "none"
+    distribution = "none"
+
+    def check(self, target: Target) -> None:
+        """Raises ValueError where the noise does not fit the target."""
+
+    @abstractmethod
+    def add(self, target: Target) -> Target:
+        """The target with noisy gradients.
+
+        Raises:
+            ValueError: where the noise does not fit the target.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoNoise(NoiseOptions):
+    """``noise=none``."""
+
+    is_noisy: ClassVar[bool] = False
+    needs_scales: ClassVar[bool] = False
+
+    def add(self, target: Target) -> Target:
+        """The target as it is."""
+        return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(NoiseOptions):
+    """``noise=isotropic|diagonal|correlated``, see the module for the names.
+
+    Attributes:
+        source: how s is drawn.
+        distribution: of the iid entries, before the structure is applied.
+        parameter: degrees of freedom (> 2) of ``student_t``, sigma (> 0) of ``lognormal``.
+        scale: standard deviation of one row's entries before the structure is applied.
+        rotation: seed of the rotation Q of correlated noise; ``aligned``: the target's.
+        num_rows: rows of the data set.
+        batch_size: rows of a batch, at most ``num_rows``.
+    """
+
+    source: Source = option(choice(*get_args(Source)), default="injected")
+    distribution: Distribution = option(choice(*get_args(Distribution)), default="gaussian")
+    parameter: float | None = option(optional(number()), default=None)
+    scale: float = option(number(0), default=1.0)
+    rotation: Literal["aligned"] | int = option(either({"aligned": "aligned"}, SEED), default="aligned")
+    num_rows: int = option(integer(1), default=409_600)
+    batch_size: int = option(integer(1), default=256)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size > self.num_rows:
+            valid = f"a whole number <= noise.num_rows={self.num_rows}"
+            raise ConfigError("noise.batch_size", self.batch_size, valid)
+        if valid := wrong_parameter(self.distribution, self.parameter):
+            valid = f"{valid} with noise.distribution={self.distribution}"
+            raise ConfigError("noise.parameter", self.parameter, valid)
+
+    def add(self, target: Target) -> Target:
+        """The target with this noise."""
+        return add_noise(target, self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isotropic(Noise):
+    """``noise=isotropic``."""
+
+    needs_scales: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatiallyVaried(Noise):
+    """``noise=spatially_varied``; ``kappa`` is the length over which it falls by e, None: the target's own."""
+
+    fewest_coordinates: ClassVar[int] = _VARYING_COORDINATE + 1
+
+    kappa: float | None = option(optional(number(0)), default=None)
+
+    def check(self, target: Target) -> None:
+        """Needs a third coordinate and a length."""
+        _length(target, self)
+
+
+NOISES: Choices[NoiseOptions] = Choices(
+    "noise",
+    NoiseOptions,
+    {
+        "none": NoNoise,
+        "isotropic": Isotropic,
+        "diagonal": Noise,
+        "correlated": Noise,
+        "spatially_varied": SpatiallyVaried,
+    },
+)
+
+
+def add_noise(target: Target, noise: Noise) -> Target:
     """Wraps a target so that every gradient is noisy.
 
     Args:
         target: any; coordinates of a pytree position are those of its flattened leaves in order. A target's own
             batches are replaced by its full batch.
-        structure: see the module; ``none`` returns the target as it is.
-        source: how s is drawn.
-        distribution: of the iid entries, before the structure is applied.
-        parameter: degrees of freedom (> 2) of ``student_t``, sigma (> 0) of ``lognormal``.
-        scale: standard deviation (> 0) of one row's entries before the structure is applied.
-        rotation: seed of the rotation Q of correlated noise, by default the default Gaussian's; None: no rotation.
-        condition_number: ratio of the largest to the smallest of the scales in A, at least 1.
-        kappa: length (> 0) over which spatially varied noise falls by e; None: the public code's for the target.
-        num_rows: rows of the data set.
-        batch_size: rows of a batch, at most ``num_rows``.
+        noise: what kind of noise.
 
     Returns:
         A target whose batches are noise vectors (dim, *chains). Its full batch ``()`` stands for no noise.
 
     Raises:
-        ValueError: where an argument is out of range, or kappa has no default.
+        ValueError: where the target has too few coordinates, or kappa has no default.
     """
-    if structure not in get_args(Structure) or source not in get_args(Source):
-        valid = f"structure one of {get_args(Structure)}, source one of {get_args(Source)}"
-        raise ValueError(f"{valid}; got {structure!r} and {source!r}")
-    if structure == "none":
-        return target
-    tail = checked_parameter(distribution, parameter)
-    if not scale > 0 or not condition_number >= 1 or (kappa is not None and not kappa > 0):
-        raise ValueError(
-            f"scale and kappa must be > 0 and condition_number >= 1, got {scale}, {kappa} and {condition_number}"
-        )
-    if not 0 < batch_size <= num_rows:
-        raise ValueError(f"batch_size must lie in 1..num_rows={num_rows}, got {batch_size}")
-    length = _length(target, kappa) if structure == "spatially_varied" else None
-    factor = _factor(structure, target.dim, condition_number, rotation)
-    if source == "minibatch":
-        sums = minibatch_sums(data_set(num_rows, target.dim, distribution, tail), batch_size)
-        factor = scale * factor
-    else:
-        finite_population = 1 - batch_size / num_rows if distribution == "gaussian" else 1.0
-        factor = scale * np.sqrt(batch_size * finite_population) * factor
+    length, scale = _length(target, noise), noise.scale
+    if noise.source == "minibatch":
+        rows = data_set(noise.num_rows, target.dim, noise.distribution, noise.parameter or 0.0)
+        sums = minibatch_sums(rows, noise.batch_size)
+    elif noise.source == "injected":
+        is_finite = noise.distribution == "gaussian"
+        finite_population = 1 - noise.batch_size / noise.num_rows if is_finite else 1.0
+        scale *= np.sqrt(noise.batch_size * finite_population)
 
         def sums(key: jax.Array, chains: tuple[int, ...]) -> jax.Array:
-            return unit_variates(key, (target.dim, *chains), distribution, tail)
+            return unit_variates(key, (target.dim, *chains), noise.distribution, noise.parameter or 0.0)
+
+    else:
+        assert_never(noise.source)
+    factor = scale * _factor(noise, target)
 
     def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> jax.Array:
         variates = sums(key, chains)
@@ -125,18 +209,25 @@ def _coordinates(position: Any, shape: tuple[int, ...]) -> jax.Array:
     return jnp.concatenate([leaf.reshape(-1, *shape[1:]) for leaf in leaves])
 
 
-def _factor(structure: Structure, dim: int, condition_number: float, rotation: int | None) -> np.ndarray:
+def _factor(noise: Noise, target: Target) -> np.ndarray:
     """A of the module's docstring; its diagonal (dim,) where it is diagonal, else (dim, dim)."""
-    if structure == "isotropic":
-        return np.ones(dim)
-    if structure == "diagonal":
-        return scales(dim, condition_number)
-    return covariance_factor(dim, condition_number, rotation)
+    frame = target.frame
+    match noise.name:
+        case "isotropic":
+            return np.ones(target.dim)
+        case "diagonal":
+            return scales(target.dim, frame.condition_number)
+        case "correlated" | "spatially_varied":
+            rotation = frame.rotation if noise.rotation == "aligned" else noise.rotation
+            return covariance_factor(target.dim, frame.condition_number, rotation)
+    raise ValueError(f"no noise {noise.name!r}")
 
 
-def _length(target: Target, kappa: float | None) -> float:
-    if target.dim <= _VARYING_COORDINATE:
+def _length(target: Target, noise: Noise) -> float | None:
+    if not isinstance(noise, SpatiallyVaried):
+        return None
+    if target.dim < noise.fewest_coordinates:
         raise ValueError(f"spatially_varied noise needs 3 coordinates, {target.name} has {target.dim}")
-    if kappa is None and target.name not in DEFAULT_KAPPA:
+    if noise.kappa is None and target.noise_length is None:
         raise ValueError(f"spatially_varied noise needs kappa > 0: {target.name} has no default")
-    return DEFAULT_KAPPA[target.name] if kappa is None else kappa
+    return target.noise_length if noise.kappa is None else noise.kappa

@@ -6,9 +6,15 @@ from smile.sampling.chains import trailing_chains as trailing_chains
 from smile.sampling.checkpoint import Checkpoints as Checkpoints
 from smile.sampling.draws import load_draws as load_draws
 from smile.sampling.draws import write_draws as write_draws
+from smile.sampling.ensemble import Batches as Batches
+from smile.sampling.ensemble import Chains as Chains
 from smile.sampling.ensemble import EnsembleResult as EnsembleResult
 from smile.sampling.ensemble import Length as Length
 from smile.sampling.ensemble import Monitor as Monitor
 from smile.sampling.ensemble import sample_ensemble as sample_ensemble
+from smile.sampling.warm_start import WARM_STARTS as WARM_STARTS
+from smile.sampling.warm_start import Member as Member
 from smile.sampling.warm_start import TrainedEnsemble as TrainedEnsemble
+from smile.sampling.warm_start import Training as Training
+from smile.sampling.warm_start import WarmStartOptions as WarmStartOptions
 from smile.sampling.warm_start import train_ensemble as train_ensemble

@@ -7,14 +7,16 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from smile import stop
 from smile.sampling.devices import gather, gather_each, on_first_host
+
+if TYPE_CHECKING:
+    from orbax.checkpoint import CheckpointManager
 
 __all__ = ["Checkpoints"]
 
@@ -63,6 +65,8 @@ class Checkpoints:
     def _restore(self, like: Any) -> tuple[int, Any] | None:
         if not self._directory.is_dir():
             return None
+        import orbax.checkpoint as ocp  # here and below: it takes as long to import as a wrong option to answer
+
         with self._manager() as manager:
             for index in sorted(manager.all_steps(), reverse=True):
                 try:
@@ -99,6 +103,8 @@ class Checkpoints:
 
     def _save(self, index: int, tree: Any) -> None:
         """A checkpoint that cannot be written does not end a run that may need none."""
+        import orbax.checkpoint as ocp
+
         try:
             with self._manager() as manager:
                 manager.save(index, args=ocp.args.StandardSave(tree))
@@ -120,7 +126,9 @@ class Checkpoints:
     def _digest_file(self, index: int) -> Path:
         return self._directory / f"{index}.sha256"
 
-    def _manager(self) -> ocp.CheckpointManager:
+    def _manager(self) -> CheckpointManager:
+        import orbax.checkpoint as ocp
+
         self._directory.mkdir(parents=True, exist_ok=True)  # orbax makes it only for all hosts together
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT,

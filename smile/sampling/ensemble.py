@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from smile.base import Info
 from smile.data import Source
@@ -22,9 +23,34 @@ from smile.sampling.devices import chain_mesh, gather, map_chains, over_chains, 
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
-__all__ = ["EnsembleResult", "Length", "Monitor", "sample_ensemble"]
+__all__ = ["Batches", "Chains", "EnsembleResult", "Length", "Monitor", "sample_ensemble"]
 
 MAX_CHUNKS = 128
+
+
+class Chains(NamedTuple):
+    """What runs.
+
+    Attributes:
+        algorithm: from the parameters of one chain to its kernel and tuner.
+        positions: starts, (chains, dim).
+        step_size: initial step sizes, (chains,).
+        parameters: leaves (chains, ...); ``()`` where chains share all parameters.
+        at_once: see ``map_chains``.
+    """
+
+    algorithm: Callable[[Any], TunedAlgorithm]
+    positions: jax.Array
+    step_size: jax.Array
+    parameters: Any = ()
+    at_once: int | None = None
+
+
+class Batches(NamedTuple):
+    """What chains see: a source, and how many of its rows at a time; None: all of them in every step."""
+
+    source: Source
+    size: int | None
 
 
 class Length(NamedTuple):
@@ -34,11 +60,26 @@ class Length(NamedTuple):
         num_steps: of a chain, burn-in included; a multiple of ``thinning``.
         burn_in: the first steps, whose positions are not kept.
         thinning: every how many steps the position is kept.
+        keeps: ``step -> bool``, whether a schedule lets the draw after this step be kept; None: every one.
     """
 
     num_steps: int
     burn_in: int
     thinning: int
+    keeps: Callable[[jax.Array], jax.Array] | None = None
+
+    def is_kept(self, step: jax.Array) -> jax.Array:
+        """Whether the draw after this step is kept, where thinning looks at it."""
+        return (step >= self.burn_in) & (True if self.keeps is None else self.keeps(step))
+
+    @property
+    def draw_steps(self) -> np.ndarray:
+        """The steps after which thinning looks at the position, counted from 0."""
+        return (np.arange(self.num_steps // self.thinning) + 1) * self.thinning - 1
+
+    def kept(self) -> np.ndarray:
+        """Which of ``draw_steps`` are kept, bool."""
+        return np.asarray(jax.vmap(self.is_kept)(jnp.asarray(self.draw_steps)))
 
 
 class Monitor(NamedTuple):
@@ -84,18 +125,12 @@ class _Carry(NamedTuple):
 
 
 def sample_ensemble(
-    algorithm: Callable[[Any], TunedAlgorithm],
-    parameters: Any,
-    positions: jax.Array,
-    step_size: jax.Array,
-    source: Source,
-    batch_size: int | None,
+    chains: Chains,
+    batches: Batches,
     monitor: Monitor,
     length: Length,
     *,
     key: jax.Array,
-    chains_at_once: int | None = None,
-    keeps: Callable[[jax.Array], jax.Array] | None = None,
     checkpoints: Checkpoints | None = None,
     on_chunk: Callable[[int], None] = lambda num_steps: None,
     on_draws: Callable[[int, np.ndarray], None] | None = None,
@@ -103,17 +138,11 @@ def sample_ensemble(
     """Runs one chain per position.
 
     Args:
-        algorithm: from the parameters of one chain to its kernel and tuner.
-        parameters: leaves (chains, ...); ``()`` where chains share all parameters.
-        positions: starts, (chains, dim).
-        step_size: initial step sizes, (chains,).
-        source: of the batches.
-        batch_size: rows of a batch; None: all of them in every step.
+        chains: their starts, kernels and tuners.
+        batches: what they see.
         monitor: looks at kept draws.
         length: of the chains.
         key: determines every number that comes out.
-        chains_at_once: see ``map_chains``.
-        keeps: ``step -> bool``, whether a schedule lets the draw after this step be kept; None: every one.
         checkpoints: where to continue from and what a killed run continues from.
         on_chunk: called with the steps made, also once for those of a checkpoint.
         on_draws: called with the chunk's index and its kept draws (draws, chains, dim).
@@ -121,23 +150,101 @@ def sample_ensemble(
     Returns:
         Final states and what the monitor made of the draws.
     """
-    chains = positions.shape[0]
-    mesh = chain_mesh(chains)
+    count, data = chains.positions.shape[0], batches.source.data
+    mesh = chain_mesh(count)
     key_start, key_batch, key_step = jax.random.split(key, 3)
-    batch_keys, step_keys = (shard_chains(jax.random.split(k, chains), mesh) for k in (key_batch, key_step))
+    batch_keys, step_keys = (shard_chains(jax.random.split(k, count), mesh) for k in (key_batch, key_step))
+    step_chain = _step_chain(chains, batches)
+    chunk = _chunk(step_chain, chains.at_once, monitor, length, mesh, keeps_draws=on_draws is not None)
 
-    def start_chain(data: Any, parameters: Any, position: Any, step_size: Any, keys: Any) -> TunedState:
-        batch = source.draw(data, keys[1], jnp.int32(0), batch_size)
-        return algorithm(parameters).init(position, keys[0], batch, step_size)
+    tuned = _start(chains, batches, (jax.random.split(key_start, count), batch_keys))
+    gradients_per_step = _gradients_per_step(
+        step_chain, data, chains.parameters, (batch_keys, step_keys), tuned
+    )
+    carry = _Carry(tuned, jnp.zeros(count, jnp.int32), monitor.init(count))
+    # Copied, since donation allows no array twice, and with fixed types: weak ones would make the second chunk compile
+    # the program again.
+    carry = shard_chains(jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), carry), mesh)
+
+    is_kept = length.kept()
+    draws_per_chunk = -(-len(is_kept) // MAX_CHUNKS)
+    num_chunks = -(-len(is_kept) // draws_per_chunk)
+    history = jax.tree.map(
+        lambda leaf: np.full((num_chunks, *leaf.shape), np.nan, leaf.dtype),
+        jax.eval_shape(monitor.read, carry.accumulators),
+    )
+    ends = np.minimum((np.arange(num_chunks) + 1) * draws_per_chunk, len(is_kept))
+    done = 0
+    if checkpoints and (found := checkpoints.restore((carry, history))):
+        done, (carry, history) = found
+        on_chunk(int(ends[done - 1]) * length.thinning)
+    for index in range(done, num_chunks):
+        first = index * draws_per_chunk
+        num_draws = int(ends[index]) - first
+        # data are arguments, because what a compiled function closes over becomes part of the program
+        carry, draws, values = chunk(
+            carry, chains.parameters, batch_keys, step_keys, data, monitor.data, jnp.int32(first),
+            num_draws=num_draws,
+        )  # fmt: skip
+        jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
+        if on_draws is not None:
+            on_draws(index, np.asarray(gather(draws)).swapaxes(0, 1)[is_kept[first : ends[index]]])
+        if checkpoints:
+            checkpoints.save_if_due(index + 1, (carry, history))
+        on_chunk(num_draws * length.thinning)
+    carry = gather(carry)
+    return EnsembleResult(
+        carry.tuned,
+        np.asarray(carry.num_divergent),
+        carry.accumulators,
+        history,
+        ends * length.thinning,
+        gradients_per_step,
+    )
+
+
+# ---- programs ------------------------------------------------------------------------------------
+
+
+def _step_chain(chains: Chains, batches: Batches) -> Callable[..., tuple[TunedState, Info]]:
+    """One step of one chain."""
 
     def step_chain(
         data: Any, parameters: Any, keys: Any, state: TunedState, step: jax.Array
     ) -> tuple[TunedState, Info]:
-        batch = source.draw(data, keys[0], step, batch_size)
-        return algorithm(parameters).step(jax.random.fold_in(keys[1], step), state, batch)
+        batch = batches.source.draw(data, keys[0], step, batches.size)
+        return chains.algorithm(parameters).step(jax.random.fold_in(keys[1], step), state, batch)
 
-    def keep(step: jax.Array) -> jax.Array:
-        return (step >= length.burn_in) & (True if keeps is None else keeps(step))
+    return step_chain
+
+
+def _start(chains: Chains, batches: Batches, keys: tuple[jax.Array, jax.Array]) -> TunedState:
+    """First states; keys: of the kernels' own numbers, and of the batches, (chains,) each."""
+
+    def start_chain(data: Any, parameters: Any, position: Any, step_size: Any, keys: Any) -> TunedState:
+        batch = batches.source.draw(data, keys[1], jnp.int32(0), batches.size)
+        return chains.algorithm(parameters).init(position, keys[0], batch, step_size)
+
+    @jax.jit
+    def start(data: Any, *arguments: Any) -> TunedState:
+        return map_chains(partial(start_chain, data), chains.at_once)(*arguments)
+
+    state: TunedState = start(
+        batches.source.data, chains.parameters, chains.positions, chains.step_size, keys
+    )
+    return state
+
+
+def _chunk(
+    step_chain: Callable[..., tuple[TunedState, Info]],
+    at_once: int | None,
+    monitor: Monitor,
+    length: Length,
+    mesh: Mesh,
+    *,
+    keeps_draws: bool,
+) -> Callable[..., tuple[_Carry, jax.Array, Any]]:
+    """``num_draws`` draws of all chains, what the monitor made of them, and what it reads then."""
 
     def run_chunk(
         carry: _Carry,
@@ -160,17 +267,17 @@ def sample_ensemble(
 
                 return jax.lax.scan(one_step, (tuned, jnp.int32(0)), steps)[0]
 
-            tuned, num_divergent = map_chains(advance, chains_at_once)(
+            tuned, num_divergent = map_chains(advance, at_once)(
                 parameters, (batch_keys, step_keys), carry.tuned
             )
             carry = carry._replace(tuned=tuned, num_divergent=carry.num_divergent + num_divergent)
             position = carry.tuned.kernel.position
             accumulators = jax.lax.cond(
-                keep(steps[-1]),
+                length.is_kept(steps[-1]),
                 lambda: monitor.update(carry.accumulators, position, seen),
                 lambda: carry.accumulators,
             )
-            return carry._replace(accumulators=accumulators), () if on_draws is None else position
+            return carry._replace(accumulators=accumulators), position if keeps_draws else ()
 
         carry, draws = jax.lax.scan(one_draw, carry, first + jnp.arange(num_draws))
         # chains lead, as in everything that crosses devices
@@ -182,58 +289,7 @@ def sample_ensemble(
         carry, draws = over_chains(partial(run_chunk, num_draws=num_draws), mesh, split)(carry, *arguments)
         return carry, draws, replicated(monitor.read(carry.accumulators), mesh)
 
-    @jax.jit
-    def start(data: Any, *arguments: Any) -> TunedState:
-        return map_chains(partial(start_chain, data), chains_at_once)(*arguments)
-
-    tuned = start(
-        source.data, parameters, positions, step_size, (jax.random.split(key_start, chains), batch_keys)
-    )
-    gradients_per_step = _gradients_per_step(
-        step_chain, source.data, parameters, (batch_keys, step_keys), tuned
-    )
-    carry = _Carry(tuned, jnp.zeros(chains, jnp.int32), monitor.init(chains))
-    # Copied, since donation allows no array twice, and with fixed types: weak ones would make the second chunk compile
-    # the program again.
-    carry = shard_chains(jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), carry), mesh)
-
-    total_draws = length.num_steps // length.thinning
-    draws_per_chunk = -(-total_draws // MAX_CHUNKS)
-    num_chunks = -(-total_draws // draws_per_chunk)
-    history = jax.tree.map(
-        lambda leaf: np.full((num_chunks, *leaf.shape), np.nan, leaf.dtype),
-        jax.eval_shape(monitor.read, carry.accumulators),
-    )
-    ends = np.minimum((np.arange(num_chunks) + 1) * draws_per_chunk, total_draws)
-    last_steps = (np.arange(total_draws) + 1) * length.thinning - 1
-    is_kept = np.asarray(jax.vmap(keep)(jnp.asarray(last_steps)))
-    done = 0
-    if checkpoints and (found := checkpoints.restore((carry, history))):
-        done, (carry, history) = found
-        on_chunk(int(ends[done - 1]) * length.thinning)
-    for index in range(done, num_chunks):
-        first = index * draws_per_chunk
-        num_draws = int(ends[index]) - first
-        # data are arguments, because what a compiled function closes over becomes part of the program
-        carry, draws, values = chunk(
-            carry, parameters, batch_keys, step_keys, source.data, monitor.data, jnp.int32(first),
-            num_draws=num_draws,
-        )  # fmt: skip
-        jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
-        if on_draws is not None:
-            on_draws(index, np.asarray(gather(draws)).swapaxes(0, 1)[is_kept[first : ends[index]]])
-        if checkpoints:
-            checkpoints.save_if_due(index + 1, (carry, history))
-        on_chunk(num_draws * length.thinning)
-    carry = gather(carry)
-    return EnsembleResult(
-        carry.tuned,
-        np.asarray(carry.num_divergent),
-        carry.accumulators,
-        history,
-        ends * length.thinning,
-        gradients_per_step,
-    )
+    return chunk
 
 
 def _gradients_per_step(step_chain: Callable[..., Any], data: Any, *chain: Any) -> int:

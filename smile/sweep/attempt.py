@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from smile import stop
-from smile.config import RunConfig, run_id
+from smile.config.identity import run_id
+from smile.config.run import RunConfig
 from smile.paths import experiment_dir
 from smile.tracking import is_finished, status, write_text_atomic
 from smile.tracking.lock import Lock, claim

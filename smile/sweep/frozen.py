@@ -16,7 +16,9 @@ from omegaconf import OmegaConf
 
 import smile
 from smile import provenance
-from smile.config import ConfigError, RunConfig, parse, run_id
+from smile.config.identity import run_id
+from smile.config.run import RunConfig
+from smile.options import ConfigError
 from smile.paths import experiment_dir
 from smile.tracking import write_text_atomic
 
@@ -64,6 +66,8 @@ def thaw(folder: Path) -> list[RunConfig]:
     Raises:
         ConfigError: where what they say today is another run, because the code or a data file has changed.
     """
+    from smile.config.parse import parse  # here, because it imports jax
+
     configs = []
     for job in json.loads((folder / JOBS_FILE).read_text()):
         config = parse(OmegaConf.create(job["config"]))

@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from smile.config import RunConfig, run_id
+from smile.config.identity import run_id
+from smile.config.run import RunConfig
 from smile.paths import experiment_dir
 from smile.sweep.attempt import is_done
 from smile.tracking.parquet import read_table

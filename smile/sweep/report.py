@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from smile.config import RunConfig
+from smile.config.run import RunConfig
 from smile.sweep.attempt import run_dir
 from smile.sweep.plan import format_seconds
 from smile.tracking import status

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from smile import stop
-from smile.config import ConfigError
+from smile.options import ConfigError
 from smile.sweep.attempt import run_dir
 from smile.sweep.frozen import Job, freeze, thaw
 from smile.sweep.workers import supervise, work

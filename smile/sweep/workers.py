@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from smile import stop
-from smile.config import RunConfig
+from smile.config.run import RunConfig
 from smile.sweep.attempt import Outcome, attempt, is_done, run_dir
 from smile.sweep.frozen import JOBS_FILE, thaw
 from smile.tracking import console, status, write_text_atomic

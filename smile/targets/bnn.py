@@ -11,15 +11,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from smile.models import Model
+from smile.options import ConfigError, choice, integer, number, option, optional
+from smile.targets.options import TargetOptions
 
-__all__ = ["LIKELIHOODS", "Likelihood", "NetworkPosterior", "Prior", "bnn", "likelihood"]
+__all__ = [
+    "BNN",
+    "LIKELIHOODS",
+    "Likelihood",
+    "NanoGPT",
+    "NetworkPosterior",
+    "NetworkTarget",
+    "Prior",
+    "bnn",
+    "likelihood",
+]
 
 LOG_SD_BOUNDS = (math.log(1e-6), math.log(1e6))
 
@@ -207,3 +219,54 @@ def _scale(prior: Prior, path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> j
         fan_in, fan_out = field * leaf.shape[-2], field * leaf.shape[-1]
         sd = math.sqrt(2 / (fan_in if prior.name == "he" else fan_in + fan_out))
     return jnp.full(leaf.shape, sd, leaf.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTarget(TargetOptions):
+    """The posterior of a network's weights; ``batch_size`` None means the full batch.
+
+    The last three options divide the work so that it fits into the memory.
+
+    Attributes:
+        reads: kind of the data, see ``smile.data.options``.
+    """
+
+    reads: ClassVar[str]
+
+    likelihood: Literal["auto", "homoscedastic", "heteroscedastic", "categorical"] = option(
+        choice("auto", *LIKELIHOODS)
+    )
+    prior: Literal["normal", "laplace", "he", "glorot"] = option(choice("normal", "laplace", "he", "glorot"))
+    prior_scale: float = option(number(0))
+    batch_size: int | None = option(optional(integer(1)))
+    count: Literal["steps", "epochs"] = option(choice("steps", "epochs"))
+    draws: Literal["none", "last", "stream"] = option(choice("none", "last", "stream"), in_run_id=False)
+    checkpoint_minutes: float = option(number(at_least=0), in_run_id=False)
+    chains_at_once: int | None = option(optional(integer(1)), in_run_id=False)
+    rows_at_once: int | None = option(optional(integer(1)), in_run_id=False)
+    microbatches: int = option(integer(1), in_run_id=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size and self.batch_size % self.microbatches:
+            valid = f"a divisor of target.batch_size={self.batch_size}"
+            raise ConfigError("target.microbatches", self.microbatches, valid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BNN(NetworkTarget):
+    """``target=bnn``: of a network that reads rows of numbers."""
+
+    reads: ClassVar[str] = "numbers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoGPT(NetworkTarget):
+    """``target=nanogpt``: of a language model."""
+
+    reads: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size is None:
+            raise ConfigError("target.batch_size", None, "a whole number with target=nanogpt")

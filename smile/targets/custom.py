@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from smile.base import Moments, Target
 from smile.dotted import import_callable, one_line
+from smile.options import dotted_path, option
+from smile.targets.options import AnalyticTarget
 
-__all__ = ["custom", "from_logdensity"]
+__all__ = ["Custom", "custom", "from_logdensity"]
 
 
 def from_logdensity(
@@ -85,3 +88,16 @@ def custom(factory: str) -> Target:
     if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)):
         raise ValueError(f"gradient of the log density of {factory} at its start is not finite")
     return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custom(AnalyticTarget):
+    """``target=custom``."""
+
+    has_known_scales: ClassVar[bool] = False
+
+    factory: str = option(dotted_path)
+
+    def build(self) -> Target:
+        """The user's own."""
+        return custom(self.factory)

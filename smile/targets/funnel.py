@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Moments, Target
+from smile.options import integer, option, require
+from smile.targets.options import BenchmarkTarget
 
-__all__ = ["funnel"]
+__all__ = ["Funnel", "funnel"]
+
+_DIM = integer(2)
 
 _VARIANCE = 9.0
 
@@ -25,8 +31,7 @@ def funnel(*, dim: int = 10) -> Target:
     Raises:
         ValueError: where ``dim`` is below 2.
     """
-    if dim < 2:
-        raise ValueError(f"dim must be >= 2, got {dim}")
+    require("dim", dim, _DIM)
 
     def logdensity(position: jax.Array, batch: object) -> jax.Array:
         theta, x = position[0], position[1:]
@@ -51,4 +56,20 @@ def funnel(*, dim: int = 10) -> Target:
         sample=sample,
         moments=moments,
         handles_chains=True,
+        noise_length=9.0,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funnel(BenchmarkTarget):
+    """``target=funnel``."""
+
+    dim: int = option(_DIM)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_moments(dim=10)
+
+    def build(self) -> Target:
+        """Neal's funnel."""
+        return funnel(dim=self.dim)

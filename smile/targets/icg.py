@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smile.base import Moments, Target
+from smile.base import Frame, Moments, Target
+from smile.options import SEED, either, integer, number, option, require
+from smile.targets.options import BenchmarkTarget
 
-__all__ = ["covariance_factor", "icg", "rotation_matrix", "scales"]
+__all__ = ["ICG", "covariance_factor", "icg", "rotation_matrix", "scales"]
+
+_DIM, _CONDITION_NUMBER = integer(2), number(at_least=1)
 
 # The public code's constants: E[x_i^2] of the default target, printed to four decimals.
 _REFERENCE = np.array([4.3956, 41.4008, 0.5971, 15.0558, 6.3140, 4.1495, 22.0538, 45.1106, 14.0962, 2.9201])
@@ -45,10 +50,8 @@ def icg(*, dim: int = 10, condition_number: float = 100.0, rotation: int | None 
     Raises:
         ValueError: where an argument is out of range.
     """
-    if dim < 2:
-        raise ValueError(f"dim must be >= 2, got {dim}")
-    if not condition_number >= 1:
-        raise ValueError(f"condition_number must be >= 1, got {condition_number}")
+    require("dim", dim, _DIM)
+    require("condition_number", condition_number, _CONDITION_NUMBER)
     factor = covariance_factor(dim, condition_number, rotation)
     whitening = rotation_matrix(rotation, dim) / scales(dim, condition_number)
     second = np.sum(factor**2, axis=1)
@@ -69,6 +72,8 @@ def icg(*, dim: int = 10, condition_number: float = 100.0, rotation: int | None 
         sample=sample,
         moments=moments,
         handles_chains=True,
+        frame=Frame(rotation, condition_number),
+        noise_length=6.5,
     )
 
 
@@ -89,3 +94,20 @@ def _half_quadratic_form(precision: np.ndarray) -> Callable[[jax.Array], jax.Arr
         return 0.5 * jnp.sum(x * px, axis=0), jnp.sum(px * dx, axis=0)
 
     return form
+
+
+@dataclass(frozen=True, kw_only=True)
+class ICG(BenchmarkTarget):
+    """``target=icg``."""
+
+    dim: int = option(_DIM)
+    condition_number: float = option(_CONDITION_NUMBER)
+    rotation: int | None = option(either({"none": None, None: None}, SEED))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_moments(dim=10, condition_number=100, rotation=1)
+
+    def build(self) -> Target:
+        """The ill-conditioned Gaussian."""
+        return icg(dim=self.dim, condition_number=self.condition_number, rotation=self.rotation)

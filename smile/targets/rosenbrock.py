@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Moments, Target
+from smile.options import even, option, require
+from smile.targets.options import BenchmarkTarget
 
-__all__ = ["rosenbrock"]
+__all__ = ["Rosenbrock", "rosenbrock"]
+
+_DIM = even(2)
 
 _SPREAD = 0.1  # variance of y given x
 
@@ -19,8 +25,7 @@ def rosenbrock(*, dim: int = 10) -> Target:
     Raises:
         ValueError: where ``dim`` is odd or below 2.
     """
-    if dim < 2 or dim % 2:
-        raise ValueError(f"dim must be even and >= 2, got {dim}")
+    require("dim", dim, _DIM)
     half = dim // 2
 
     def logdensity(position: jax.Array, batch: object) -> jax.Array:
@@ -50,4 +55,20 @@ def rosenbrock(*, dim: int = 10) -> Target:
         sample=sample,
         moments=moments,
         handles_chains=True,
+        noise_length=1.414,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rosenbrock(BenchmarkTarget):
+    """``target=rosenbrock``."""
+
+    dim: int = option(_DIM)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_moments(dim=10)
+
+    def build(self) -> Target:
+        """Rosenbrock's banana."""
+        return rosenbrock(dim=self.dim)

@@ -15,10 +15,11 @@ import yaml
 
 from smile import random
 from smile.arguments import OneLineParser
-from smile.build import make_model
-from smile.config import ConfigError, RunConfig, from_dict
-from smile.execute.network import VOCABULARY_FILE
+from smile.config.parse import from_dict
+from smile.config.run import RunConfig
+from smile.execute.results import VOCABULARY_FILE
 from smile.models import generate
+from smile.options import ConfigError
 from smile.sampling import load_draws
 from smile.targets import Prior, bnn, likelihood
 from smile.tracking import read_run
@@ -53,9 +54,11 @@ def _text(options: argparse.Namespace) -> str:
     vocabulary = json.loads((run_dir / VOCABULARY_FILE).read_text())
     if unknown := sorted(set(options.prompt) - set(vocabulary)):
         raise _WrongError(f"--prompt: the text has no {', '.join(map(repr, unknown))}; valid: {vocabulary!r}")
-    assert config.data is not None and config.data.context is not None and config.model is not None
-    context = config.data.context
-    model = make_model(config.model, len(vocabulary), context)
+    assert config.network is not None
+    context = getattr(config.network.data, "context", None)
+    if context is None:
+        raise _WrongError(f"{run_dir} is no run on text")
+    model = config.network.model.build(len(vocabulary), context)
     windows = jnp.zeros((2, context), jnp.int32)
     posterior = bnn(model, likelihood("categorical", len(vocabulary)), Prior(), (windows, windows), 1)
     params = jax.vmap(lambda position: posterior.split(position)[0])(

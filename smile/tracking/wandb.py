@@ -8,24 +8,36 @@ import os
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pandas as pd
 
+from smile.options import choice, file_name, option
 from smile.tracking.statistics import best_step_size, criterion, summarise
 
 if TYPE_CHECKING:
     import wandb
 
-__all__ = ["is_reachable", "mirror", "wandb_id"]
+__all__ = ["WandbOptions", "is_reachable", "mirror", "wandb_id"]
 
 _logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 10.0  # for a server that answers, but slowly, at the start and at the end
 _CONNECT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class WandbOptions:
+    """``tracker.wandb``: ``auto`` is online where the user is logged in and offline elsewhere."""
+
+    mode: Literal["auto", "offline", "online", "disabled"] = option(
+        choice("auto", "offline", "online", "disabled")
+    )
+    project: str = option(file_name)
 
 
 def wandb_id(experiment: str, scale: str, run_id: str) -> str:

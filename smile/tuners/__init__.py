@@ -5,11 +5,32 @@ by ``tuned(kernel, tuner)`` it is again a (init, step) pair, without the ``step_
 composition with no tuner.
 """
 
+from smile.choices import Choices
 from smile.tuners.base import TunedState as TunedState
 from smile.tuners.base import Tuner as Tuner
 from smile.tuners.base import constant as constant
 from smile.tuners.base import tuned as tuned
+from smile.tuners.energy_variance import EnergyVariance
 from smile.tuners.energy_variance import energy_variance as energy_variance
+from smile.tuners.mclmc import MCLMCAdaptation
+from smile.tuners.options import Adapted as Adapted
+from smile.tuners.options import AdaptingTuner as AdaptingTuner
+from smile.tuners.options import NoTuner
+from smile.tuners.options import TunerOptions as TunerOptions
+from smile.tuners.schedules import Cosine, Cyclical, Linear
 from smile.tuners.schedules import cosine as cosine
 from smile.tuners.schedules import cyclical as cyclical
 from smile.tuners.schedules import linear as linear
+
+TUNERS: Choices[TunerOptions] = Choices(
+    "tuner",
+    TunerOptions,
+    {
+        "none": NoTuner,
+        "energy_variance": EnergyVariance,
+        "linear": Linear,
+        "cosine": Cosine,
+        "cyclical": Cyclical,
+        "mclmc": MCLMCAdaptation,
+    },
+)

@@ -16,18 +16,20 @@ and approximate quantiles, and a drift of its own over the published chain lengt
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import scipy.stats
 from jax.scipy.special import gammainc, ndtr
 from jax.scipy.stats import norm
 
-from smile.base import Info
+from smile.base import Build, Info
+from smile.options import boolean, integer, number, option, optional
 from smile.tuners.base import Tuner
+from smile.tuners.options import TunerOptions
 
-__all__ = ["EnergyVarianceState", "energy_variance"]
+__all__ = ["EnergyVariance", "EnergyVarianceState", "energy_variance"]
 
 _FIRST_STEPS = 9  # no more than a look at the errors
 _MOST_DEVIATIONS = 4.0  # an error further above the mean counts as this far
@@ -168,7 +170,39 @@ def _gamma_cdf(shape: jax.Array, x: jax.Array) -> jax.Array:
 
 def _growth(a: float) -> float:
     """How often normal errors shrink the step size for each time they make it grow."""
+    import scipy.stats  # here, because it takes longer to import than a wrong option to answer
+
     gamma = scipy.stats.gamma(_HALF_NORMAL_SHAPE, scale=math.sqrt(2 / math.pi) / _HALF_NORMAL_SHAPE)
     return float(
         scipy.stats.halfnorm.sf(gamma.ppf(1 - 2 * a / 3)) / scipy.stats.halfnorm.cdf(gamma.ppf(a / 3))
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyVariance(TunerOptions):
+    """``tuner=energy_variance``: the paper's."""
+
+    needs_energy: ClassVar[bool] = True
+
+    reset_quantile: float = option(number(0, at_most=1))
+    adaptation_probability: float = option(number(at_least=0, high=1))
+    adaptation_strength: float = option(number(at_least=0, high=1))
+    smoothing: float = option(number(0, 1))
+    freeze_after: int | None = option(optional(integer(1)))  # in units of the run
+    reference: bool = option(boolean)
+
+    @property
+    def wants_reference_kernel(self) -> bool:
+        """The public code's tuner goes with its kernel."""
+        return self.reference
+
+    def build(self, build: Build) -> Tuner:
+        """The energy-variance tuner."""
+        return energy_variance(
+            reset_quantile=self.reset_quantile,
+            adaptation_probability=self.adaptation_probability,
+            adaptation_strength=self.adaptation_strength,
+            smoothing=self.smoothing,
+            freeze_after=self.freeze_after and self.freeze_after * build.unit,
+            reference=self.reference,
+        )

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import blackjax
 import jax
-from blackjax.mcmc.integrators import isokinetic_mclachlan
 
-__all__ = ["Adapted", "find_L_and_step_size"]
+from smile.options import integer, number, option
+from smile.tuners.options import Adapted, AdaptingTuner
 
-
-class Adapted(NamedTuple):
-    """Momentum decoherence length and step size, (), and the position that the adaptation reached."""
-
-    L: jax.Array
-    step_size: jax.Array
-    position: Any
+__all__ = ["MCLMCAdaptation", "find_L_and_step_size"]
 
 
 def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
@@ -38,8 +33,11 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         desired_energy_variance: wanted variance of the energy error per dimension.
 
     Returns:
-        What was adapted.
+        What was adapted, for one chain; ``parameters`` is L.
     """
+    import blackjax  # here, because it takes longer to import than a wrong option to answer
+    from blackjax.mcmc.integrators import isokinetic_mclachlan
+
     key_start, key_tune = jax.random.split(key)
     state, parameters, _ = blackjax.mclmc_find_L_and_step_size(
         mclmc_kernel=blackjax.mcmc.mclmc.build_kernel(integrator=isokinetic_mclachlan),
@@ -54,3 +52,22 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         diagonal_preconditioning=False,
     )
     return Adapted(parameters.L, parameters.step_size, state.position)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MCLMCAdaptation(AdaptingTuner):
+    """``tuner=mclmc``: BlackJAX's adaptation of L and step size, before sampling."""
+
+    num_steps: int = option(integer(1))
+    desired_energy_variance: float = option(number(0))
+
+    def adapt(self, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array) -> Adapted:
+        """L, step size and position of every chain."""
+        one_chain = partial(
+            find_L_and_step_size,
+            logdensity_fn,
+            num_steps=self.num_steps,
+            desired_energy_variance=self.desired_energy_variance,
+        )
+        adapted: Adapted = jax.jit(jax.vmap(one_chain))(positions, keys)
+        return adapted

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from smile.base import Info
+from smile.base import Build, Info
+from smile.options import integer, number, option
 from smile.tuners.base import Tuner
+from smile.tuners.options import TunerOptions
 
-__all__ = ["ScheduleState", "cosine", "cyclical", "linear"]
+__all__ = ["Cosine", "Cyclical", "Linear", "ScheduleState", "cosine", "cyclical", "linear"]
 
 
 class ScheduleState(NamedTuple):
@@ -59,3 +62,40 @@ def _scheduled(
         return ScheduleState(state.initial, step), step_size, None
 
     return Tuner(init, update, keeps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Falling(TunerOptions):
+    """A schedule that ends at a fraction of the initial step size."""
+
+    end_fraction: float = option(number(at_least=0, at_most=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(_Falling):
+    """``tuner=linear``."""
+
+    def build(self, build: Build) -> Tuner:
+        """Over all steps."""
+        return linear(build.num_steps, self.end_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(_Falling):
+    """``tuner=cosine``."""
+
+    def build(self, build: Build) -> Tuner:
+        """Over all steps."""
+        return cosine(build.num_steps, self.end_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cyclical(_Falling):
+    """``tuner=cyclical``."""
+
+    num_cycles: int = option(integer(1))
+    exploration: float = option(number(at_least=0, high=1))
+
+    def build(self, build: Build) -> Tuner:
+        """Over all steps."""
+        return cyclical(build.num_steps, self.num_cycles, self.exploration, self.end_fraction)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smile.noise import add_noise
+from smile.base import Target
+from smile.noise import NOISES
 from smile.noise.distribution import data_set, unit_variates
 from smile.noise.minibatch import BLOCK, SHUFFLES, block_indices, blocks_of_rows, minibatch_sums
 from smile.targets import from_logdensity, funnel, icg, rosenbrock
@@ -25,6 +26,10 @@ NUM_ROWS, BATCH_SIZE = (
 PARAMETER = {"gaussian": None, "laplace": None, "student_t": 5.0, "lognormal": 0.5}
 EXCESS_KURTOSIS = {"gaussian": 0.0, "laplace": 3.0, "student_t": 6.0, "lognormal": 5.9}
 each_distribution = pytest.mark.parametrize("distribution", PARAMETER)
+
+
+def noisy_target(target: Target, structure: str, **options) -> Target:
+    return NOISES.make(structure, **options).add(target)
 
 
 def draw(target, n, seed=0):
@@ -42,9 +47,9 @@ def structure_matrix(structure):
 @pytest.mark.parametrize("structure", ["isotropic", "diagonal", "correlated"])
 def test_mean_and_covariance(structure, source, distribution):
     n, scale = 50_000, 0.5
-    noisy = add_noise(
+    noisy = noisy_target(
         icg(),
-        structure=structure,
+        structure,
         source=source,
         distribution=distribution,
         parameter=PARAMETER[distribution],
@@ -96,7 +101,7 @@ def test_student_t_with_other_degrees_of_freedom(degrees):
 
 def test_sources_agree():
     injected, minibatch = (
-        draw(add_noise(icg(), structure="correlated", source=source), 20_000, seed)
+        draw(noisy_target(icg(), "correlated", source=source), 20_000, seed)
         for seed, source in enumerate(["injected", "minibatch"])
     )
     assert min(stats.ks_2samp(a, b).pvalue for a, b in zip(injected, minibatch, strict=True)) > 1e-5
@@ -129,7 +134,7 @@ def test_minibatch_tails_are_those_of_sums():
     """256 rows of Student's t are nearly Gaussian; the injected vector keeps the tails of one row."""
     arguments = {"structure": "isotropic", "distribution": "student_t", "parameter": 5.0}
     kurtosis = {
-        source: stats.kurtosis(draw(add_noise(icg(), source=source, **arguments), 20_000).ravel())
+        source: stats.kurtosis(draw(noisy_target(icg(), source=source, **arguments), 20_000).ravel())
         for source in ("injected", "minibatch")
     }
     assert abs(kurtosis["minibatch"]) < 0.15 and kurtosis["injected"] > 2
@@ -139,7 +144,7 @@ def test_minibatch_tails_are_those_of_sums():
 def test_spatially_varied_gradient(target):
     """By hand: grad log p + exp(-x_2 / kappa) (s - e_2 (s.x) / kappa)."""
     kappa = {"icg": 6.5, "funnel": 9.0, "rosenbrock": 1.414}[target.name]
-    noisy = add_noise(target, structure="spatially_varied")
+    noisy = noisy_target(target, "spatially_varied")
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).standard_normal(10))
         s = noisy.draw_batch(jax.random.key(0), ())
@@ -154,9 +159,8 @@ def test_spatially_varied_gradient(target):
 @pytest.mark.parametrize("source", ["injected", "minibatch"])
 @pytest.mark.parametrize("structure", ["isotropic", "diagonal", "correlated", "spatially_varied"])
 def test_gradient_noise_is_the_batch_for_every_chain(structure, source):
-    noisy = add_noise(
-        rosenbrock(dim=4), structure=structure, source=source, num_rows=3200, batch_size=32, kappa=1e9
-    )
+    length = {"kappa": 1e9} if structure == "spatially_varied" else {}
+    noisy = noisy_target(rosenbrock(dim=4), structure, source=source, num_rows=3200, batch_size=32, **length)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)), jnp.float32)
     batch = jax.jit(noisy.draw_batch, static_argnums=1)(jax.random.key(0), (3,))
     assert batch.shape == (4, 3)
@@ -171,7 +175,7 @@ def test_gradient_noise_is_the_batch_for_every_chain(structure, source):
 
 def test_noise_on_a_pytree_acts_on_its_leaves_in_order():
     target = from_logdensity(lambda p: jnp.sum(p["b"]) * 0.0, {"b": jnp.ones((2, 2)), "a": 1.0})
-    noisy = add_noise(target, structure="diagonal")
+    noisy = noisy_target(target, "diagonal")
     batch = noisy.draw_batch(jax.random.key(0), ())
     gradient = jax.grad(noisy.logdensity)(target.init(jax.random.key(0)), batch)
     np.testing.assert_allclose(gradient["a"], batch[0])
@@ -180,7 +184,8 @@ def test_noise_on_a_pytree_acts_on_its_leaves_in_order():
 
 def test_rotations():
     aligned, independent, axes = (
-        np.cov(draw(add_noise(icg(), structure="correlated", rotation=seed), 2000)) for seed in (1, 43, None)
+        np.cov(draw(noisy_target(icg(rotation=target), "correlated", rotation=noise), 2000))
+        for target, noise in ((1, "aligned"), (1, 43), (None, "aligned"))
     )
     for covariance, seed in ((aligned, 1), (independent, 43), (axes, None)):
         q = rotation_matrix(seed, 10)
@@ -191,32 +196,39 @@ def test_rotations():
 
 def test_none_changes_nothing():
     target = icg()
-    assert add_noise(target, structure="none") is target
+    assert NOISES.make("none").add(target) is target
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"structure": "isotropc"}, "got 'isotropc' and 'injected'"),
-        ({"source": "inject"}, "got 'isotropic' and 'inject'"),
-        ({"distribution": "cauchy"}, "distribution must be one of"),
-        ({"distribution": "student_t"}, "must be > 2 degrees of freedom"),
-        ({"distribution": "student_t", "parameter": 2.0}, "must be > 2 degrees of freedom, got 2"),
+        ({"structure": "isotropc"}, "noise: got 'isotropc'; valid: .*did you mean 'isotropic'"),
+        ({"source": "inject"}, "noise.source: got 'inject'; valid: injected, minibatch"),
+        ({"distribution": "cauchy"}, "noise.distribution: got 'cauchy'; valid: gaussian"),
+        ({"distribution": "student_t"}, "noise.parameter: got null; valid: degrees of freedom > 2"),
+        (
+            {"distribution": "student_t", "parameter": 2.0},
+            "noise.parameter: got 2.0; .*degrees of freedom > 2",
+        ),
         ({"distribution": "lognormal"}, "sigma > 0"),
-        ({"scale": 0.0}, "scale and kappa must be > 0"),
-        ({"structure": "spatially_varied", "kappa": -1.0}, "scale and kappa must be > 0"),
-        ({"batch_size": 0}, r"batch_size must lie in 1\.\.num_rows=409600, got 0"),
-        ({"batch_size": 500_000}, "batch_size must lie in"),
+        ({"parameter": 3.0}, "noise.parameter: got 3.0; valid: null with noise.distribution=gaussian"),
+        ({"scale": 0.0}, "noise.scale: got 0.0; valid: a finite number > 0"),
+        ({"structure": "spatially_varied", "kappa": -1.0}, "noise.kappa: got -1.0"),
+        ({"batch_size": 0}, "noise.batch_size: got 0; valid: a whole number >= 1"),
+        (
+            {"batch_size": 500_000},
+            "noise.batch_size: got 500000; valid: a whole number <= noise.num_rows=409600",
+        ),
         ({"source": "minibatch", "batch_size": 409_599}, "larger common divisor"),
     ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        add_noise(icg(), **{"structure": "isotropic", **arguments})
+        noisy_target(icg(), **{"structure": "isotropic", **arguments})
 
 
 def test_spatially_varied_noise_needs_kappa_and_a_third_coordinate():
     with pytest.raises(ValueError, match="needs kappa > 0: custom has no default"):
-        add_noise(from_logdensity(jnp.sum, jnp.zeros(3)), structure="spatially_varied")
+        noisy_target(from_logdensity(jnp.sum, jnp.zeros(3)), "spatially_varied")
     with pytest.raises(ValueError, match="needs 3 coordinates, icg has 2"):
-        add_noise(icg(dim=2), structure="spatially_varied")
+        noisy_target(icg(dim=2), "spatially_varied")

@@ -106,11 +106,11 @@ DEVICES = """
 import sys, numpy as np, jax
 from smile import random
 from smile.kernels import gradient_noise, smile
-from smile.noise import add_noise
+from smile.noise import NOISES
 from smile.sampling import sample
 from smile.targets import icg
 from smile.tuners import constant, tuned
-target = add_noise(icg(), structure="correlated")
+target = NOISES.make("correlated").add(icg())
 kernel = smile(target.logdensity, momentum_decoherence_length=100.0, preconditioner=gradient_noise())
 samples = sample(target, tuned(kernel, constant()), np.full(6, 1e-3), key=random.key(0), num_steps=400)
 print(jax.device_count(), *samples.second_moment.ravel().tolist())

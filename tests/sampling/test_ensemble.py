@@ -12,7 +12,16 @@ import pytest
 from smile import random
 from smile.data import rows_of
 from smile.kernels import gradient_noise, smile
-from smile.sampling import Checkpoints, Length, Monitor, load_draws, sample_ensemble, write_draws
+from smile.sampling import (
+    Batches,
+    Chains,
+    Checkpoints,
+    Length,
+    Monitor,
+    load_draws,
+    sample_ensemble,
+    write_draws,
+)
 from smile.sampling.devices import over_rows
 from smile.tuners import constant, energy_variance, tuned
 
@@ -48,20 +57,24 @@ def all_draws(length: Length) -> Monitor:
 def run(length: Length, *, tuner=None, batch_size=20, step_size=0.05, **options):
     algorithm = tuned(smile(logdensity, preconditioner=gradient_noise()), tuner or constant())
     positions = jnp.zeros((CHAINS, DIM))
-    return sample_ensemble(
-        lambda parameters: algorithm, (), positions, jnp.full(CHAINS, step_size), DATA, batch_size,
-        options.pop("monitor", all_draws(length)), length, key=random.key(0), **options,
-    )  # fmt: skip
+    chains = Chains(
+        lambda parameters: algorithm,
+        positions,
+        jnp.full(CHAINS, step_size),
+        at_once=options.pop("at_once", None),
+    )
+    monitor = options.pop("monitor", all_draws(length))
+    return sample_ensemble(chains, Batches(DATA, batch_size), monitor, length, key=random.key(0), **options)
 
 
 def test_the_posterior_of_a_linear_model():
     """Mean and covariance of the exact posterior, from full batches (mini-batches would add their own variance)."""
     length = Length(20_000, 2_000, 5)
     algorithm = tuned(smile(logdensity, momentum_decoherence_length=1.0), constant())
-    result = sample_ensemble(
-        lambda parameters: algorithm, (), jnp.tile(jnp.asarray(MEAN, jnp.float32), (16, 1)), jnp.full(16, 0.1), DATA,
-        None, all_draws(length), length, key=random.key(0),
-    )  # fmt: skip
+    chains = Chains(
+        lambda parameters: algorithm, jnp.tile(jnp.asarray(MEAN, jnp.float32), (16, 1)), jnp.full(16, 0.1)
+    )
+    result = sample_ensemble(chains, Batches(DATA, None), all_draws(length), length, key=random.key(0))
     draws = np.asarray(result.accumulators["draws"][:, : int(result.accumulators["count"])], np.float64)
     means = draws.mean(1)
     np.testing.assert_array_less(np.abs(means.mean(0) - MEAN), 4.5 * means.std(0, ddof=1) / 4)
@@ -77,7 +90,7 @@ def test_monitor_sees_exactly_the_kept_draws():
     assert result.steps[-1] == 430 and result.gradients_per_step == 2
     assert result.history["count"][-1] == 30 and (np.diff(result.history["count"]) >= 0).all()
     np.testing.assert_array_equal(result.accumulators["draws"][:, 29], result.state.kernel.position)
-    only_late = run(length, keeps=lambda step: step >= 300)
+    only_late = run(length._replace(keeps=lambda step: step >= 300))
     assert int(only_late.accumulators["count"]) == 13
 
 
@@ -155,9 +168,12 @@ def test_a_chain_that_leaves_the_numbers_is_counted_and_harms_no_other():
     algorithm = tuned(smile(breaks), constant())
     start = jnp.zeros((CHAINS, DIM)).at[1, 0].set(2e3)
     result = sample_ensemble(
-        lambda parameters: algorithm, (), start, jnp.full(CHAINS, 0.01), DATA, 20, all_draws(length), length,
+        Chains(lambda parameters: algorithm, start, jnp.full(CHAINS, 0.01)),
+        Batches(DATA, 20),
+        all_draws(length),
+        length,
         key=random.key(0),
-    )  # fmt: skip
+    )
     assert result.num_divergent.tolist() == [0, 100, 0, 0]
     assert np.isfinite(result.state.kernel.position[np.array([0, 2, 3])]).all()
 
@@ -167,7 +183,7 @@ def test_chains_a_few_at_a_time_are_the_same_chains(at_once):
     """Four chains in groups of three: the last group is a smaller one."""
     length = Length(60, 20, 10)
     together = run(length, tuner=energy_variance())
-    apart = run(length, tuner=energy_variance(), chains_at_once=at_once)
+    apart = run(length, tuner=energy_variance(), at_once=at_once)
     np.testing.assert_allclose(
         apart.state.kernel.position, together.state.kernel.position, rtol=1e-4, atol=1e-5
     )

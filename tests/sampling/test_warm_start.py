@@ -10,7 +10,7 @@ import pytest
 
 from smile import random
 from smile.data import rows_of
-from smile.sampling import Checkpoints, train_ensemble
+from smile.sampling import Checkpoints, Member, Training, train_ensemble
 
 X = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
 Y = (X @ np.array([1.0, 0.0, -1.0, 2.0]) + 0.1 * np.random.default_rng(1).normal(size=90)).astype(np.float32)
@@ -26,11 +26,12 @@ def loss(params, batch):
     return jnp.mean((y - x @ params["w"]) ** 2)
 
 
-def train(learning_rate=0.05, *, max_epochs=60, patience=5, seed=0, loss=loss, **options):
-    return train_ensemble(
-        init, loss, loss, optax.adamw(learning_rate), rows_of(TRAIN), VALIDATION,
-        members=3, key=random.key(seed), batch_size=16, max_epochs=max_epochs, patience=patience, **options,
-    )  # fmt: skip
+def train(
+    learning_rate=0.05, *, max_epochs=60, patience=5, seed=0, loss=loss, at_once=None, augment=None, **options
+):
+    member = Member(init, loss, loss, optax.adamw(learning_rate), augment)
+    training = Training(3, 16, max_epochs, patience, at_once)
+    return train_ensemble(member, rows_of(TRAIN), VALIDATION, training, key=random.key(seed), **options)
 
 
 def test_members_are_trained_apart_and_learn():
@@ -75,7 +76,7 @@ def test_seeds_decide():
 
 
 def test_members_one_at_a_time_are_the_same():
-    together, apart = train(max_epochs=10), train(max_epochs=10, chains_at_once=1)
+    together, apart = train(max_epochs=10), train(max_epochs=10, at_once=1)
     np.testing.assert_allclose(apart.params["w"], together.params["w"], rtol=1e-5)
     np.testing.assert_array_equal(apart.num_epochs, together.num_epochs)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from smile.config import ConfigError, run_id
+from smile.config.identity import run_id
+from smile.options import ConfigError
 from smile.preflight import compose_command, parse_arguments
 from smile.sweep.frozen import JOBS_FILE, freeze, thaw
 

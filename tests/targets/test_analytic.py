@@ -159,11 +159,14 @@ def test_starts():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: icg(dim=1), "dim must be >= 2, got 1"),
-        (lambda: icg(condition_number=0.5), r"condition_number must be >= 1, got 0\.5"),
-        (lambda: icg(condition_number=float("nan")), "condition_number must be >= 1, got nan"),
-        (lambda: rosenbrock(dim=5), "dim must be even and >= 2, got 5"),
-        (lambda: funnel(dim=1), "dim must be >= 2, got 1"),
+        (lambda: icg(dim=1), "dim must be a whole number >= 2, got 1"),
+        (lambda: icg(condition_number=0.5), r"condition_number must be a finite number >= 1, got 0\.5"),
+        (
+            lambda: icg(condition_number=float("nan")),
+            "condition_number must be a finite number >= 1, got nan",
+        ),
+        (lambda: rosenbrock(dim=5), "dim must be an even number >= 2, got 5"),
+        (lambda: funnel(dim=1), "dim must be a whole number >= 2, got 1"),
     ],
 )
 def test_wrong_arguments(make, message):

@@ -1,0 +1,197 @@
+"""From what Hydra composed to one typed, frozen config, or the one-line answer to a wrong option."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from smile.choices import Choices
+from smile.config.rules import check_together, check_tuner
+from smile.config.run import RunConfig, TrackerConfig
+from smile.data import DATA
+from smile.kernels import SAMPLERS
+from smile.models import MODELS
+from smile.noise import NOISES
+from smile.options import ConfigError, UnknownOptionError, converted, integer, number
+from smile.sampling import WARM_STARTS
+from smile.targets import TARGETS
+from smile.tracking.wandb import WandbOptions
+from smile.tuners import TUNERS, AdaptingTuner
+
+__all__ = ["from_dict", "parse", "parse_step_size", "resolved"]
+
+GROUPS: Mapping[str, Choices[Any]] = {
+    choices.group: choices for choices in (DATA, MODELS, WARM_STARTS, TARGETS, NOISES, SAMPLERS, TUNERS)
+}
+
+# Nodes that only feed other options: the grid gives step_size, compat gives defaults of its groups.
+_HELPER_NODES = ("grid", "compat", "protocol")
+
+
+def parse(cfg: DictConfig) -> RunConfig:
+    """Converts and checks a composed config.
+
+    Args:
+        cfg: what Hydra composed from ``conf/`` (without its ``hydra`` node).
+
+    Returns:
+        The typed config of one run.
+
+    Raises:
+        ConfigError: in one line, the first wrong option, what was given and what is valid.
+    """
+    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
+    values = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    for key in values:
+        if key not in fields:
+            raise UnknownOptionError(key, fields)
+    nested: dict[str, Any] = {group: _choose(group, values.pop(group, None)) for group in GROUPS}
+    nested["tracker"] = _tracker(values.pop("tracker", None))
+    if (data := nested["data"]) is not None:
+        nested["data"] = dataclasses.replace(data, digest=data.content_digest())
+    check_tuner(nested["tuner"], nested["sampler"])  # decides what a step size may be
+    nested["step_size"] = _step_sizes(values.pop("step_size", None), cfg, nested)
+    plain = (field for name, field in fields.items() if name not in nested)
+    config = RunConfig(**nested, **_convert(plain, values))
+    check_together(config)
+    return config
+
+
+def resolved(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
+    """What ``parse`` makes the same config of, without interpolations; plain dictionaries, lists and scalars.
+
+    Args:
+        cfg: what Hydra composed.
+        config: what ``parse`` made of it.
+    """
+    plain = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    return plain | {"step_size": list(config.step_size) or None}
+
+
+def from_dict(plain: Mapping[str, Any]) -> RunConfig:
+    """The config of which ``to_dict`` made ``plain``, such as the ``config.yaml`` of a run.
+
+    Raises:
+        ConfigError: where another version of the schema wrote it.
+    """
+    try:
+        nested: dict[str, Any] = {"tracker": TrackerConfig(WandbOptions(**plain["tracker"]["wandb"]))}
+        for group, choices in GROUPS.items():
+            values = plain.get(group, {"name": "none"})
+            cls = choices[values["name"]]
+            nested[group] = cls(**values) if cls else None
+        return RunConfig(**{**plain, **nested, "step_size": tuple(plain["step_size"])})
+    except (KeyError, TypeError) as error:
+        raise ConfigError("config.yaml", str(error), "one that this version of smile wrote") from None
+
+
+# ---- groups --------------------------------------------------------------------------------------
+
+
+def _resolve(cfg: DictConfig, key: str) -> Any:
+    """One top-level value with its interpolations resolved."""
+    try:
+        value = cfg[key]
+        return (
+            OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+            if OmegaConf.is_config(value)
+            else value
+        )
+    except OmegaConfBaseException as error:
+        raise ConfigError(error.full_key or key, "nothing usable", str(error).splitlines()[0]) from None
+
+
+def _choose(group: str, values: Any) -> Any:
+    choices = GROUPS[group]
+    name = values.get("name") if isinstance(values, dict) else None
+    if not isinstance(name, str) or name not in choices:
+        raise ConfigError(group, name if isinstance(values, dict) else values, choices)
+    cls = choices[name]
+    declared = [field.name for field in dataclasses.fields(cls) if "convert" in field.metadata] if cls else []
+    for key in values:
+        if key not in declared and key != "name":
+            raise UnknownOptionError(f"{group}.{key}", declared, f"{group}={name}")
+    return cls(name=name, **{option: values.get(option) for option in declared}) if cls else None
+
+
+def _tracker(values: Any) -> TrackerConfig:
+    if not isinstance(values, dict) or set(values) != {"wandb"}:
+        raise ConfigError("tracker", values, "wandb")
+    fields = {field.name: field for field in dataclasses.fields(WandbOptions)}
+    wandb = values["wandb"]
+    for key in wandb if isinstance(wandb, dict) else [str(wandb)]:
+        if key not in fields:
+            raise UnknownOptionError(f"tracker.wandb.{key}", fields)
+    return TrackerConfig(WandbOptions(**_convert(fields.values(), wandb, "tracker.wandb.")))
+
+
+def _convert(
+    fields: Iterable[dataclasses.Field[Any]], values: Mapping[str, Any], prefix: str = ""
+) -> dict[str, Any]:
+    return {field.name: converted(field, values.get(field.name), prefix) for field in fields}
+
+
+# ---- step sizes ----------------------------------------------------------------------------------
+
+
+def parse_step_size(value: Any) -> tuple[float, ...]:
+    """A number, a list of numbers or ``"logspace(low, high, num)"`` as increasing, distinct step sizes.
+
+    Raises:
+        ConfigError: where ``value`` is none of these or a step size is not positive and finite.
+    """
+    valid = "a number > 0, a list of different ones or logspace(low, high, num)"
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*logspace\(([^,()]+),([^,()]+),([^,()]+)\)\s*", value)
+        try:
+            low, high, num = (float(part) for part in match.groups()) if match else (math.nan,) * 3
+        except ValueError:
+            low = high = num = math.nan
+        if not (0 < low < high < math.inf and num.is_integer() and num >= 2):
+            raise ConfigError(
+                "step_size", value, f"{valid}; logspace needs 0 < low < high and a whole num >= 2"
+            )
+        return tuple(float(x) for x in np.geomspace(low, high, int(num)))
+    entries = list(value) if isinstance(value, list | tuple) else [value]
+    try:
+        steps = tuple(sorted(number(0)(entry) for entry in entries))
+    except ValueError:
+        raise ConfigError("step_size", value, valid) from None
+    if not steps or len(set(steps)) < len(steps):
+        raise ConfigError("step_size", value, valid)
+    return steps
+
+
+def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple[float, ...]:
+    """The explicit ``step_size``, or the grid where it is null."""
+    if isinstance(groups["tuner"], AdaptingTuner):
+        if given is not None:
+            valid = f"null with tuner={groups['tuner'].name}, because it adapts one step size itself"
+            raise ConfigError("step_size", given, valid)
+        return ()
+    if given is not None:
+        return parse_step_size(given)
+    choice = " ".join(f"{group}={groups[group].name}" for group in ("target", "noise", "sampler"))
+    for key in cfg.grid:
+        if key not in ("name", "min", "max", "num", "ranges"):
+            raise UnknownOptionError(f"grid.{key}", ("min", "max", "num"))
+    try:
+        low, high, num = cfg.grid.min, cfg.grid.max, cfg.grid.num
+    except OmegaConfBaseException:
+        raise ConfigError(
+            "grid", cfg.grid.name, f"grid=common or a step_size, as there is no range for {choice}"
+        ) from None
+    try:
+        low, high, num = number(0)(low), number(0)(high), integer(2)(num)
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise ConfigError("grid", f"min={low} max={high} num={num}", "0 < min < max and a whole num >= 2")
+    return parse_step_size(f"logspace({low}, {high}, {num})")

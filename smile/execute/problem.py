@@ -1,0 +1,145 @@
+"""What a config names, built: the posterior with its noise, the network with its data, and where chains start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from smile.base import Build, Target
+from smile.config.run import NetworkChoices, RunConfig
+from smile.data import Dataset, load_dataset, source
+from smile.dotted import one_line
+from smile.models import Model, standardised
+from smile.options import ConfigError
+from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
+from smile.tuners import Adapted, AdaptingTuner, tuned
+from smile.tuners.base import TunedAlgorithm
+
+__all__ = ["Network", "adapt", "algorithm_of", "exact_target", "full_batch", "make_network", "make_target"]
+
+
+# ---- chains --------------------------------------------------------------------------------------
+
+
+class Algorithm(NamedTuple):
+    """The kernel and the tuner of a run.
+
+    Attributes:
+        of: from what an adaptation found, ``Adapted.parameters``, to kernel and tuner in one.
+        keeps: ``step -> bool``, whether the tuner lets the draw after this step be kept; None: every one.
+    """
+
+    of: Callable[[Any], TunedAlgorithm]
+    keeps: Callable[[jax.Array], jax.Array] | None
+
+
+def algorithm_of(
+    config: RunConfig, logdensity_fn: Callable[[Any, Any], jax.Array], num_steps: int, unit: int = 1
+) -> Algorithm:
+    """The kernel and the tuner that the config names.
+
+    Args:
+        config: of the run.
+        logdensity_fn: ``(position, batch) -> (*chains,)``.
+        num_steps: of a chain, over which schedules run.
+        unit: see ``smile.base.Build``.
+    """
+    build = Build(num_steps, unit, reference=config.tuner.wants_reference_kernel)
+    tuner = config.tuner.build(build)
+
+    def of(parameters: Any) -> TunedAlgorithm:
+        return tuned(config.sampler.build(build, parameters)(logdensity_fn), tuner)
+
+    return Algorithm(of, tuner.keeps)
+
+
+def adapt(
+    config: RunConfig, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array
+) -> tuple[Adapted, int]:
+    """Where all chains start, step sizes varying slowest, and how many steps of each it took to find that out.
+
+    Args:
+        config: of the run.
+        logdensity_fn: of the full batch, for one chain.
+        positions: where the chains of one step size start, leaves (replications, ...).
+        keys: (replications,).
+    """
+    if isinstance(config.tuner, AdaptingTuner):
+        return config.tuner.adapt(logdensity_fn, positions, keys), config.tuner.num_steps
+    sizes = len(config.step_size)
+    positions = jax.tree.map(lambda leaf: jnp.tile(leaf, (sizes, *(1,) * (leaf.ndim - 1))), positions)
+    return Adapted((), np.repeat(config.step_size, config.replications), positions), 0
+
+
+# ---- analytic targets ----------------------------------------------------------------------------
+
+
+def make_target(config: RunConfig) -> Target:
+    """The posterior as the sampler sees it: with its noise, or of the full batch."""
+    assert isinstance(config.target, AnalyticTarget)
+    target = exact_target(config.target)
+    return full_batch(target) if config.sampler.is_full_batch else config.noise.add(target)
+
+
+@cache
+def exact_target(options: AnalyticTarget) -> Target:
+    """The posterior itself, without noise, built once for the runs of a process that share it."""
+    return options.build()
+
+
+def full_batch(target: Target) -> Target:
+    """The same target without the choice of a batch."""
+    return target.replace(
+        logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
+        draw_batch=lambda key, chains: (),
+        full_batch=(),
+    )
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """A network, its data and its posterior; the log densities of all chains share them."""
+
+    dataset: Dataset
+    model: Model
+    posterior: NetworkPosterior
+
+
+def make_network(chosen: NetworkChoices, seed: int) -> Network:
+    """Data, model and posterior of a run on a network.
+
+    Raises:
+        ConfigError: in one line, what does not fit together.
+    """
+    options = chosen.target
+    dataset = load_dataset(chosen.data, seed)
+    batches = source(dataset)
+    if options.batch_size is not None and options.batch_size > batches.num_choices:
+        raise ConfigError(
+            "target.batch_size",
+            options.batch_size,
+            f"a whole number <= {batches.num_choices}, the rows to train on, or null",
+        )
+    valid = ("homoscedastic", "heteroscedastic") if dataset.task == "regression" else ("categorical",)
+    name = valid[0] if options.likelihood == "auto" else options.likelihood
+    if name not in valid:
+        raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
+    using = likelihood(name, dataset.num_classes)
+    model = chosen.model.build(using.num_outputs, dataset.context)
+    if np.any(dataset.x_mean != 0) or np.any(dataset.x_scale != 1):
+        model = standardised(model, dataset.x_mean, dataset.x_scale)
+    prior = Prior(options.prior, options.prior_scale)
+    example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
+    try:
+        posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
+    except (TypeError, ValueError) as error:
+        given = chosen.model.factory or chosen.model.name
+        raise ConfigError("model", given, one_line(error)) from None
+    return Network(dataset, model, posterior)

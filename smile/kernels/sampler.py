@@ -1,0 +1,38 @@
+"""What every ``sampler=...`` declares: its options, what it needs beside them, and how its kernel is made."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from smile.base import Build, Kernel
+from smile.options import Options
+
+__all__ = ["Sampler"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Options):
+    """The dynamics.
+
+    Attributes:
+        has_energy: whether steps report an energy error, which some tuners watch.
+        is_full_batch: whether gradients are those of all data, without noise.
+        tuned_by: the tuner that must adapt it before it can sample; None: it needs none.
+    """
+
+    group: ClassVar[str] = "sampler"
+
+    has_energy: ClassVar[bool] = False
+    is_full_batch: ClassVar[bool] = False
+    tuned_by: ClassVar[str | None] = None
+
+    @abstractmethod
+    def build(self, build: Build, adapted: Any = ()) -> Kernel:
+        """The kernel.
+
+        Args:
+            build: what the run is.
+            adapted: what the tuner ``tuned_by`` found before sampling.
+        """

@@ -1,0 +1,61 @@
+"""What every ``target=...`` declares; networks add theirs in ``smile.targets.bnn``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from smile.base import Target
+from smile.options import ConfigError, Options, choice, option
+
+__all__ = ["AnalyticTarget", "BenchmarkTarget", "TargetOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions(Options):
+    """The posterior."""
+
+    group: ClassVar[str] = "target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyticTarget(TargetOptions):
+    """A posterior that is known as a function, without data or a network.
+
+    Attributes:
+        has_known_scales: whether noise with other scales than one makes sense in the units of its coordinates.
+        factory: dotted path of the user's function that makes it; empty where it is nobody's.
+        moments: which of the target's second moments define the bias.
+        dim: number of coordinates; 0 where only the built target knows.
+    """
+
+    has_known_scales: ClassVar[bool] = True
+
+    # No annotations: what some subclasses make an option is a constant of the others.
+    factory = ""
+    moments = "exact"
+    dim = 0
+
+    @abstractmethod
+    def build(self) -> Target:
+        """The posterior, without noise.
+
+        Raises:
+            ValueError: in one line, what is wrong with it.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkTarget(AnalyticTarget):
+    """A target of Table 1, of which the public code has second moments of its own."""
+
+    moments: Literal["exact", "reference"] = option(choice("exact", "reference"))
+
+    def _check_moments(self, **needed: float) -> None:
+        """The public code's constants belong to these values of the options."""
+        given = {name: getattr(self, name) for name in needed}
+        if self.moments == "reference" and given != needed:
+            values = " ".join(f"target.{name}={value:g}" for name, value in needed.items())
+            valid = f"exact, because the public code's constants need {values}"
+            raise ConfigError("target.moments", "reference", valid)
