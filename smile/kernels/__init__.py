@@ -4,4 +4,5 @@ from smile.kernels.adasghmc import adasghmc as adasghmc
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
 from smile.kernels.sghmc import sghmc as sghmc
 from smile.kernels.sgld import sgld as sgld
+from smile.kernels.sgnht import sgnht as sgnht
 from smile.kernels.smile import smile as smile
