@@ -10,7 +10,7 @@ import pytest
 from blackjax.mcmc.integrators import IntegratorState, isokinetic_mclachlan
 from blackjax.sgmcmc.sgnht import SGNHTState
 
-from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
 
 PRECISION = np.array([0.5, 1.0, 4.0, 9.0, 2.0])
 START = np.array([1.0, -0.5, 0.3, 0.2, -1.0], np.float32)
@@ -25,6 +25,7 @@ DETERMINISTIC = {
     "sgld": lambda f: sgld(f, temperature=0.0),
     "sgnht": lambda f: sgnht(f, diffusion=0.0),
     "sgnht per coordinate": lambda f: sgnht(f, diffusion=0.0, per_coordinate=True),
+    "ccadl": lambda f: ccadl(f, diffusion=0.0, rate=0.3),
 }
 KERNELS = DETERMINISTIC | {
     "smile with refresh": lambda f: smile(f, momentum_decoherence_length=5.0),
@@ -32,6 +33,7 @@ KERNELS = DETERMINISTIC | {
     "sghmc": lambda f: sghmc(f, friction=2.0),
     "adasghmc": adasghmc,
     "sgnht with diffusion": lambda f: sgnht(f, diffusion=2.0),
+    "ccadl with diffusion": lambda f: ccadl(f, diffusion=2.0),
 }
 STEPS = 8
 

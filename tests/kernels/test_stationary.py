@@ -7,15 +7,18 @@ including what the discretisation and the gradient noise do to it.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import solve_discrete_lyapunov
+from scipy.optimize import brentq
 
 from smile import random
 from smile.base import Target
-from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
 from smile.sampling import sample
 from smile.targets.icg import rotation_matrix
 from smile.tuners import Tuner, constant, energy_variance, tuned
@@ -251,3 +254,38 @@ def test_no_friction_cools_a_step_that_heats_the_momentum_beyond_unit_temperatur
     algorithm = tuned(sgnht(target.logdensity, diffusion=0.0), constant())
     samples = sample(target, algorithm, np.full(20, STEP), key=random.key(0), num_steps=20_000, thinning=10)
     assert np.isfinite(samples.second_moment).all(1).mean() == (1.0 if is_stable else 0.0)
+
+
+@pytest.mark.parametrize(
+    "deviation", [np.zeros(DIM), np.full(DIM, 6.0), UNEQUAL], ids=["exact", "isotropic", "unequal"]
+)
+def test_ccadl_absorbs_noise_along_the_axes(deviation):
+    """Within what a thermostat that does not fluctuate leaves, and an estimate of the noise that counts the signal."""
+    precision, noise = 1 / np.diag(ALONG_AXES), deviation**2
+
+    def law(xi):
+        friction = xi + STEP * (noise + precision) / 2
+        cooling = friction * (2 - STEP * friction - STEP**2 * precision / 2)
+        temperature = (2 * DIFFUSION + STEP * noise) / cooling
+        return temperature, 1 - STEP * friction / 2
+
+    temperature, shrinkage = law(brentq(lambda xi: law(xi)[0].mean() - 1, 0.1, 10))
+    assert np.abs(temperature - 1).max() < 0.1
+    mean, covariance = moments(
+        gaussian(np.diag(deviation), ALONG_AXES), lambda f: ccadl(f, diffusion=DIFFUSION), STEP, 20_000
+    )
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, ALONG_AXES * np.diag(temperature * shrinkage), relative=0.015)
+
+
+@pytest.mark.parametrize("kernel", [partial(sgnht, per_coordinate=True), ccadl], ids=["sgnht", "ccadl"])
+def test_what_works_coordinate_by_coordinate_cannot_absorb_correlated_noise(kernel):
+    """With the friction that balances its variances, the noise's covariances are left in the momentum: a sixth less
+    than if that friction did not fluctuate with the momentum.
+    """
+    noise = 36 * (0.2 * np.eye(DIM) + 0.8)
+    target = gaussian(np.linalg.cholesky(noise), np.eye(DIM))
+    _, (covariance, _) = moments(target, lambda f: kernel(f, diffusion=DIFFUSION), STEP, 10_000)
+    left = STEP * noise / 2 / (DIFFUSION + STEP * 36 / 2)
+    np.testing.assert_allclose(covariance[~np.eye(DIM, dtype=bool)], left[0, 1], rtol=0.25)
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=0.1)
