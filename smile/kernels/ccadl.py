@@ -27,6 +27,7 @@ import jax.numpy as jnp
 
 from smile import tree
 from smile.base import SamplingAlgorithm
+from smile.kernels.checks import check_is_noisy, check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.preconditioner import PreconditionerState, gradient_noise
 
@@ -58,7 +59,12 @@ def ccadl(
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         diffusion: A >= 0, per unit of time, noise added to that of the gradients; 0: the batches are the only noise.
         rate: weight of a new gradient in the running variance, in (0, 1).
+
+    Raises:
+        ValueError: from the call or from ``step``, where an argument or a shape is not as it says, and where
+            ``diffusion`` is 0 and the batch is empty.
     """
+    check_range("diffusion", diffusion, "[0, inf)")
     value_and_grad = tree.value_and_grad(logdensity_fn)
     estimate = gradient_noise(rate)
 
@@ -71,7 +77,10 @@ def ccadl(
     def step(key: jax.Array, state: CCAdLState, batch: Any, step_size: jax.Array) -> tuple[CCAdLState, Any]:
         chain_ndim = jnp.ndim(step_size)
         dimension = tree.num_scalars(state.position, chain_ndim)
+        if isinstance(diffusion, int | float) and diffusion == 0:
+            check_is_noisy(batch, "diffusion=0")
         logdensity, gradient = value_and_grad(state.position, batch)
+        check_step_size(step_size, state.position, logdensity)
         noise = estimate.update(state.noise, gradient)
         drawn = tree.random_normal(key, state.momentum)
 

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from smile import tree
 from smile.base import SamplingAlgorithm
+from smile.kernels.checks import check_is_noisy, check_range, check_step_size
 from smile.kernels.info import info_without_energy
 
 __all__ = ["SGNHTState", "sgnht"]
@@ -51,7 +52,12 @@ def sgnht(
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         diffusion: A >= 0, per unit of time, noise added to that of the gradients; 0: the batches are the only noise.
         per_coordinate: one thermostat for each coordinate instead of one for all, which is Algorithm 2.
+
+    Raises:
+        ValueError: from the call or from ``step``, where an argument or a shape is not as it says, and where
+            ``diffusion`` is 0 and the batch is empty.
     """
+    check_range("diffusion", diffusion, "[0, inf)")
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def init(position: Any, key: jax.Array, batch: Any) -> SGNHTState:
@@ -70,7 +76,10 @@ def sgnht(
         return tree.axpy(step_size, temperature - 1, thermostat)
 
     def step(key: jax.Array, state: SGNHTState, batch: Any, step_size: jax.Array) -> tuple[SGNHTState, Any]:
+        if isinstance(diffusion, int | float) and diffusion == 0:
+            check_is_noisy(batch, "diffusion=0")
         logdensity, gradient = value_and_grad(state.position, batch)
+        check_step_size(step_size, state.position, logdensity)
         noise = tree.random_normal(key, state.momentum)
         xi = state.thermostat if per_coordinate else jax.tree.map(lambda p: state.thermostat, state.momentum)
         momentum = jax.tree.map(lambda p, f: (p - step_size * f * p).astype(p.dtype), state.momentum, xi)

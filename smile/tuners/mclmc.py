@@ -9,6 +9,8 @@ import blackjax
 import jax
 from blackjax.mcmc.integrators import isokinetic_mclachlan
 
+from smile.kernels.checks import check_count, check_dimension, check_range
+
 __all__ = ["Adapted", "find_L_and_step_size"]
 
 
@@ -35,11 +37,17 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         position: where the chain starts.
         key: of the chain's adaptation.
         num_steps: how many steps the adaptation takes, three phases of a third each.
-        desired_energy_variance: wanted variance of the energy error per dimension.
+        desired_energy_variance: wanted variance of the energy error per dimension, > 0.
 
     Returns:
         What was adapted.
+
+    Raises:
+        ValueError: where an argument is not as it says, or the position has one dimension.
     """
+    check_count("num_steps", num_steps)
+    check_range("desired_energy_variance", desired_energy_variance, "(0, inf)")
+    check_dimension(position, ())
     key_start, key_tune = jax.random.split(key)
     state, parameters, _ = blackjax.mclmc_find_L_and_step_size(
         mclmc_kernel=blackjax.mcmc.mclmc.build_kernel(integrator=isokinetic_mclachlan),
