@@ -82,7 +82,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
             burn_in=config.burn_in,
             on_chunk=advance,
         )
-    values = measure(target, samples, config.target.moments, _exact_draws(config.target))
+    values = measure(target, samples, config.target.moments, _exact_draws(config.target), config.replications)
     table = pd.DataFrame({"step_size": chains.step_size, "replication": chains.replication, **values})
     rows = as_rows(
         config,
@@ -96,7 +96,11 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
 
 
 def measure(
-    target: Target, samples: Samples, moments: str = "exact", exact_draws: Reference | None = None
+    target: Target,
+    samples: Samples,
+    moments: str = "exact",
+    exact_draws: Reference | None = None,
+    replications: int | None = None,
 ) -> dict[str, np.ndarray]:
     """The metrics that what is known about the target allows.
 
@@ -105,9 +109,11 @@ def measure(
         samples: of its chains.
         moments: which of the target's moments define ``bias``.
         exact_draws: for the Wasserstein distances.
+        replications: chains in a row that have the same step size; None: all.
 
     Returns:
-        By name, one value per chain: the mean over coordinates unless the name says otherwise.
+        By name, one value per chain: the mean over coordinates unless the name says otherwise; the effective sample
+        size is that of the worst coordinate, the same for all replications.
     """
     values = {"diverged": 1.0 - np.isfinite(samples.second_moment).all(axis=1)}
     biases = {k: metrics.second_moment_bias(samples.second_moment, m) for k, m in target.moments.items()}
@@ -117,10 +123,10 @@ def measure(
     if exact_draws is not None:
         distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
-    # The chain's own variance: against that of the target, a chain that does not move would look perfect.
-    variance = (samples.draws.astype(np.float64) ** 2).var(axis=1)
-    ess = metrics.effective_sample_size(samples.chunk_second_moments, variance)
-    values["ess_per_gradient"] = ess.min(axis=1) / samples.gradient_evaluations
+    count = replications or len(samples.draws)
+    alike = [slice(first, first + count) for first in range(0, len(samples.draws), count)]
+    ess = [metrics.second_moment_ess(samples.draws[s], samples.second_moment[s]).min() for s in alike]
+    values["ess_per_gradient"] = np.repeat(ess, count) / samples.gradient_evaluations
     return values
 
 

@@ -3,12 +3,16 @@
 from smile.choices import Choices
 from smile.kernels.adasghmc import AdaSGHMC
 from smile.kernels.adasghmc import adasghmc as adasghmc
+from smile.kernels.ccadl import CCAdL
+from smile.kernels.ccadl import ccadl as ccadl
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
 from smile.kernels.sampler import Sampler as Sampler
 from smile.kernels.sghmc import SGHMC
 from smile.kernels.sghmc import sghmc as sghmc
 from smile.kernels.sgld import SGLD
 from smile.kernels.sgld import sgld as sgld
+from smile.kernels.sgnht import SGNHT
+from smile.kernels.sgnht import sgnht as sgnht
 from smile.kernels.smile import MCLMC, PSMILE, SMILE
 from smile.kernels.smile import smile as smile
 
@@ -20,6 +24,8 @@ SAMPLERS: Choices[Sampler] = Choices(
         "psmile": PSMILE,
         "sgld": SGLD,
         "sghmc": SGHMC,
+        "sgnht": SGNHT,
+        "ccadl": CCAdL,
         "adasghmc": AdaSGHMC,
         "mclmc": MCLMC,
     },

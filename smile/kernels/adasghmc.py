@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from smile import tree
 from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.kernels.checks import check_count, check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
 from smile.options import boolean, integer, number, option
@@ -67,7 +68,12 @@ def adasghmc(
         momentum_decay: alpha in (0, 1), per step.
         freeze_after: steps after which the preconditioner stays as it is; None: never.
         reference: adapt with the gradient of the step before, zero at the start, as the public code does (G2).
+
+    Raises:
+        ValueError: from the call or from ``step``, where an argument or a shape is not as it says.
     """
+    check_range("momentum_decay", momentum_decay, "(0, 1)")
+    check_count("freeze_after", freeze_after, or_none=True)
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def init(position: Any, key: jax.Array, batch: Any) -> AdaSGHMCState:
@@ -96,6 +102,7 @@ def adasghmc(
         key: jax.Array, state: AdaSGHMCState, batch: Any, step_size: jax.Array
     ) -> tuple[AdaSGHMCState, Any]:
         logdensity, gradient = value_and_grad(state.position, batch)
+        check_step_size(step_size, state.position, logdensity)
         scale, smooth, window = adapt(state, state.gradient if reference else gradient)
         noise = tree.random_normal(key, state.momentum)
 

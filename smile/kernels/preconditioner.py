@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from smile import tree
+from smile.kernels.checks import check_count, check_range
 
 __all__ = ["Preconditioner", "PreconditionerState", "gradient_noise", "identity"]
 
@@ -58,7 +59,12 @@ def gradient_noise(
             scale is one: a variance of few gradients says more about luck than about noise.
         freeze_after: number of updates after which the estimate stays as it is, which makes the chain Markovian.
         reference: None, or which part of the public code to follow.
+
+    Raises:
+        ValueError: where an argument is not as it says.
     """
+    check_range("rate", rate, "(0, 1)")
+    check_count("freeze_after", freeze_after, or_none=True)
     start_mean, start_variance = {None: (0.0, 0.0), "analytic": (0.0, 1.0), "network": (1.0, 1.0)}[reference]
 
     def full(like: Any, value: float) -> Any:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from smile import tree
 from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.kernels.checks import check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
 from smile.options import number, option
@@ -39,7 +40,11 @@ def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         friction: alpha > 0, per unit of time. More friction drowns more gradient noise and explores more slowly.
+
+    Raises:
+        ValueError: from the call or from ``step``, where an argument or a shape is not as it says.
     """
+    check_range("friction", friction, "(0, inf)")
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def init(position: Any, key: jax.Array, batch: Any) -> SGHMCState:
@@ -47,6 +52,7 @@ def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1
 
     def step(key: jax.Array, state: SGHMCState, batch: Any, step_size: jax.Array) -> tuple[SGHMCState, Any]:
         logdensity, gradient = value_and_grad(state.position, batch)
+        check_step_size(step_size, state.position, logdensity)
         noise = tree.random_normal(key, state.momentum)
         momentum = tree.axpy(-friction * step_size, state.momentum, state.momentum)
         momentum = tree.axpy(step_size, gradient, momentum)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from smile import tree
 from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.kernels.checks import check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
 from smile.options import number, option
@@ -36,7 +37,11 @@ def sgld(logdensity_fn: Callable[[Any, Any], jax.Array], *, temperature: float =
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         temperature: T >= 0; 1 targets the posterior, 0 is gradient ascent.
+
+    Raises:
+        ValueError: from the call or from ``step``, where an argument or a shape is not as it says.
     """
+    check_range("temperature", temperature, "[0, inf)")
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def init(position: Any, key: jax.Array, batch: Any) -> SGLDState:
@@ -44,6 +49,7 @@ def sgld(logdensity_fn: Callable[[Any, Any], jax.Array], *, temperature: float =
 
     def step(key: jax.Array, state: SGLDState, batch: Any, step_size: jax.Array) -> tuple[SGLDState, Any]:
         logdensity, gradient = value_and_grad(state.position, batch)
+        check_step_size(step_size, state.position, logdensity)
         position = tree.axpy(step_size, gradient, state.position)
         noise = tree.random_normal(key, position)
         position = tree.axpy(jnp.sqrt(2 * temperature * step_size), noise, position)

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from smile import tree
 from smile.base import Build, Info, Kernel, SamplingAlgorithm
 from smile.kernels import microcanonical
+from smile.kernels.checks import check_dimension, check_is_noisy, check_range, check_step_size
 from smile.kernels.preconditioner import Preconditioner, gradient_noise, identity
 from smile.kernels.sampler import Sampler
 from smile.options import choice, either, integer, number, option, optional
@@ -64,8 +65,9 @@ def smile(
 
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
-        momentum_decoherence_length: length L over which the velocity forgets its direction, in units of the position, a
-            number or one per chain; None: no refreshment, the batches are the only noise.
+        momentum_decoherence_length: length L > 0 over which the velocity forgets its direction, in units of the
+            position, a number or one per chain; None: no refreshment, the batches are the only noise. With the full
+            batch None samples another distribution; an empty batch is refused, all rows as a batch pass unnoticed.
         preconditioner: see ``smile.kernels.preconditioner``.
         reference: start and restart as the public code does, with zero velocity (the first kick makes it a unit one),
             zero gradient and log density at the start, and those of the rejected point after a restart
@@ -73,18 +75,28 @@ def smile(
 
     Returns:
         A sampling algorithm with two gradient evaluations per step.
+
+    Raises:
+        ValueError: from the call, ``init`` or ``step``: L is not a finite number > 0; L is None and the batch is empty;
+            the position has one dimension; the step size does not fit the position.
     """
+    if momentum_decoherence_length is not None:
+        check_range("momentum_decoherence_length", momentum_decoherence_length, "(0, inf)")
     value_and_grad = tree.value_and_grad(logdensity_fn)
     pre = preconditioner or identity()
 
     def init(position: Any, key: jax.Array, batch: Any) -> SMILEState:
         logdensity, gradient = value_and_grad(position, batch)
+        check_dimension(position, logdensity.shape)
         velocity = microcanonical.random_unit_vector(key, position, jnp.ndim(logdensity))
         if reference:
             velocity, gradient, logdensity = jax.tree.map(jnp.zeros_like, (velocity, gradient, logdensity))
         return SMILEState(position, velocity, gradient, logdensity, pre.init(position, jnp.ndim(logdensity)))
 
     def step(key: jax.Array, state: SMILEState, batch: Any, step_size: jax.Array) -> tuple[SMILEState, Info]:
+        check_step_size(step_size, state.position, state.logdensity)
+        if momentum_decoherence_length is None:
+            check_is_noisy(batch, "momentum_decoherence_length=None")
         chain_ndim = jnp.ndim(step_size)
         dimension = tree.num_scalars(state.position, chain_ndim)
         outer, middle = microcanonical.KICK_FRACTION, 1 - 2 * microcanonical.KICK_FRACTION

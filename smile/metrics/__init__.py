@@ -1,7 +1,8 @@
 """Numbers from samples."""
 
 from smile.metrics.bias import second_moment_bias as second_moment_bias
+from smile.metrics.diagnostics import rank_diagnostics as rank_diagnostics
 from smile.metrics.diagnostics import rhat_and_ess as rhat_and_ess
-from smile.metrics.ess import effective_sample_size as effective_sample_size
+from smile.metrics.ess import second_moment_ess as second_moment_ess
 from smile.metrics.wasserstein import reference as reference
 from smile.metrics.wasserstein import wasserstein_bias as wasserstein_bias

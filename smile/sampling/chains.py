@@ -31,14 +31,12 @@ class Samples(NamedTuple):
 
     Attributes:
         second_moment: mean over draws of x_i^2, (chains, dim), float64.
-        chunk_second_moments: the same over each chunk, (chunks, chains, dim): batch means for the ESS.
         draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
         step_size: of each chain at the end, (chains,).
         gradient_evaluations: of one chain.
     """
 
     second_moment: np.ndarray
-    chunk_second_moments: np.ndarray
     draws: np.ndarray
     step_size: np.ndarray
     gradient_evaluations: int
@@ -136,10 +134,8 @@ def sample(
     draw_steps = (np.arange(chunks * chunk_draws) + 1) * thinning
     counts = (draw_steps > burn_in).reshape(chunks, chunk_draws).sum(1)
     full = counts == chunk_draws
-    sums = np.stack(totals)
     return Samples(
-        second_moment=sums.sum(0) / counts.sum(),
-        chunk_second_moments=sums[full] / chunk_draws,
+        second_moment=np.sum(totals, axis=0) / counts.sum(),
         draws=np.concatenate(
             [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
         ).transpose(2, 0, 1),

@@ -25,6 +25,7 @@ from jax.scipy.special import gammainc, ndtr
 from jax.scipy.stats import norm
 
 from smile.base import Build, Info
+from smile.kernels.checks import check_count, check_range
 from smile.options import boolean, integer, number, option, optional
 from smile.tuners.base import Tuner
 from smile.tuners.options import TunerOptions
@@ -72,16 +73,24 @@ def energy_variance(
     """The energy-variance tuner.
 
     Args:
-        reset_quantile: of the fitted Gamma above which a step is undone; 1: only steps that are not finite.
-        adaptation_probability: a, how often the step size changes; 0: never, but for steps that are not finite.
-        adaptation_strength: delta, by what fraction.
-        smoothing: weight of a new error in mean and variance.
+        reset_quantile: in (0, 1], of the fitted Gamma above which a step is undone; 1: only steps that are not finite.
+        adaptation_probability: a in [0, 1), how often the step size changes; 0: only after steps that are not finite.
+        adaptation_strength: delta in [0, 1), by what fraction.
+        smoothing: weight in (0, 1) of a new error in mean and variance.
         freeze_after: steps after which the step size stays as it is while resets go on; None: never.
         reference: the public code's rule, oddities K1 to K4 and K8 to K15 of docs/deviations.md included.
 
     Returns:
         A tuner whose state counts what it did.
+
+    Raises:
+        ValueError: where an argument is not as it says.
     """
+    check_range("reset_quantile", reset_quantile, "(0, 1]")
+    check_range("adaptation_probability", adaptation_probability, "[0, 1)")
+    check_range("adaptation_strength", adaptation_strength, "[0, 1)")
+    check_range("smoothing", smoothing, "(0, 1)")
+    check_count("freeze_after", freeze_after, or_none=True)
     a, delta, rate = adaptation_probability, adaptation_strength, smoothing
     growth = _growth(a) if a > 0 else 0.0
 

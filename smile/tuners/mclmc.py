@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from smile.kernels.checks import check_count, check_dimension, check_range
 from smile.options import integer, number, option
 from smile.tuners.options import Adapted, AdaptingTuner
 
@@ -30,11 +31,17 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
         position: where the chain starts.
         key: of the chain's adaptation.
         num_steps: how many steps the adaptation takes, three phases of a third each.
-        desired_energy_variance: wanted variance of the energy error per dimension.
+        desired_energy_variance: wanted variance of the energy error per dimension, > 0.
 
     Returns:
         What was adapted, for one chain; ``parameters`` is L.
+
+    Raises:
+        ValueError: where an argument is not as it says, or the position has one dimension.
     """
+    check_count("num_steps", num_steps)
+    check_range("desired_energy_variance", desired_energy_variance, "(0, inf)")
+    check_dimension(position, ())
     import blackjax  # here, because it takes longer to import than a wrong option to answer
     from blackjax.mcmc.integrators import isokinetic_mclachlan
 

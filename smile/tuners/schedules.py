@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from smile.base import Build, Info
+from smile.kernels.checks import check_count, check_range
 from smile.options import integer, number, option
 from smile.tuners.base import Tuner
 from smile.tuners.options import TunerOptions
@@ -26,12 +27,14 @@ class ScheduleState(NamedTuple):
 
 
 def linear(num_steps: int, end_fraction: float) -> Tuner:
-    """From the initial step size to ``end_fraction`` of it over ``num_steps``."""
+    """From the initial step size to ``end_fraction`` of it, in [0, 1], over ``num_steps``; else a ValueError."""
+    _check(num_steps, end_fraction)
     return _scheduled(optax.linear_schedule(1.0, end_fraction, num_steps))
 
 
 def cosine(num_steps: int, end_fraction: float) -> Tuner:
-    """From the initial step size to ``end_fraction`` of it along half a cosine over ``num_steps``."""
+    """From the initial step size to ``end_fraction`` of it, in [0, 1], along half a cosine; else a ValueError."""
+    _check(num_steps, end_fraction)
     return _scheduled(optax.cosine_decay_schedule(1.0, num_steps, end_fraction))
 
 
@@ -41,13 +44,24 @@ def cyclical(num_steps: int, num_cycles: int, exploration: float, end_fraction: 
     Args:
         num_steps: of the chain; where ``num_cycles`` does not divide it, the last cycle is cut short.
         num_cycles: how often the cosine falls.
-        exploration: fraction at the start of a cycle whose draws are not kept. Noise is injected there, too, as in the
-            public code and unlike in the paper (docs/deviations.md, S1).
-        end_fraction: of the initial step size, at the end of a cycle.
+        exploration: fraction in [0, 1) at the start of a cycle whose draws are not kept. Noise is injected there, too,
+            as in the public code and unlike in the paper (docs/deviations.md, S1).
+        end_fraction: in [0, 1], of the initial step size, at the end of a cycle.
+
+    Raises:
+        ValueError: where an argument is not as it says.
     """
+    _check(num_steps, end_fraction)
+    check_count("num_cycles", num_cycles)
+    check_range("exploration", exploration, "[0, 1)")
     cycle = -(-num_steps // num_cycles)
     decay = optax.cosine_decay_schedule(1.0, cycle, end_fraction)
     return _scheduled(lambda step: decay(step % cycle), lambda step: step % cycle >= exploration * cycle)
+
+
+def _check(num_steps: int, end_fraction: float) -> None:
+    check_count("num_steps", num_steps)
+    check_range("end_fraction", end_fraction, "[0, 1]")
 
 
 def _scheduled(

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from blackjax.mcmc.integrators import IntegratorState, isokinetic_mclachlan
+from blackjax.sgmcmc.sgnht import SGNHTState
 
-from smile.kernels import gradient_noise, sghmc, sgld, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
 
 PRECISION = np.array([0.5, 1.0, 4.0, 9.0, 2.0])
 START = np.array([1.0, -0.5, 0.3, 0.2, -1.0], np.float32)
@@ -22,11 +23,17 @@ DETERMINISTIC = {
     "psmile analytic": lambda f: smile(f, preconditioner=gradient_noise(0.3, reference="analytic")),
     "psmile network": lambda f: smile(f, preconditioner=gradient_noise(0.3, reference="network")),
     "sgld": lambda f: sgld(f, temperature=0.0),
+    "sgnht": lambda f: sgnht(f, diffusion=0.0),
+    "sgnht per coordinate": lambda f: sgnht(f, diffusion=0.0, per_coordinate=True),
+    "ccadl": lambda f: ccadl(f, diffusion=0.0, rate=0.3),
 }
 KERNELS = DETERMINISTIC | {
     "smile with refresh": lambda f: smile(f, momentum_decoherence_length=5.0),
     "sgld at temperature one": sgld,
     "sghmc": lambda f: sghmc(f, friction=2.0),
+    "adasghmc": adasghmc,
+    "sgnht with diffusion": lambda f: sgnht(f, diffusion=2.0),
+    "ccadl with diffusion": lambda f: ccadl(f, diffusion=2.0),
 }
 STEPS = 8
 
@@ -82,8 +89,10 @@ def test_the_layout_of_the_pytree_does_not_matter(make):
     flat, tree = make(logdensity), make(of_tree)
     state = flat.init(START, jax.random.key(0), batches()[0])
     state_tree = tree.init(as_tree(START), jax.random.key(0), batches()[0])
-    if hasattr(state, "velocity"):  # drawn leaf by leaf, so the first one differs
-        state_tree = state_tree._replace(velocity=as_tree(state.velocity))
+    for drawn in {"velocity", "momentum"}.intersection(
+        state._fields
+    ):  # leaf by leaf, so the first one differs
+        state_tree = state_tree._replace(**{drawn: as_tree(getattr(state, drawn))})
     for b in batches():
         state, info = flat.step(jax.random.key(1), state, b, jnp.float32(0.05))
         state_tree, info_tree = tree.step(jax.random.key(1), state_tree, b, jnp.float32(0.05))
@@ -189,3 +198,18 @@ def test_agrees_with_sgld_of_blackjax():
         state, _ = kernel.step(key, state, b, step)
         position = theirs.step(key, position, b, step)
         np.testing.assert_allclose(state.position, position, rtol=1e-5, atol=1e-6)
+
+
+def test_agrees_with_the_thermostat_of_blackjax():
+    """Given the same momentum; BlackJAX moves the position first, by the old momentum, Algorithm 2 by the new one."""
+    theirs = blackjax.sgnht(jax.grad(logdensity), alpha=0.7)
+    kernel, step = sgnht(logdensity, diffusion=0.7), jnp.float32(0.03)
+    state = kernel.init(START, jax.random.key(7), 0.0)
+    for i, b in enumerate(batches()):
+        key = jax.random.key(i)
+        new, _ = kernel.step(key, state, b, step)
+        expected = theirs.step(key, SGNHTState(*state[:2], xi=state.thermostat), b, step)
+        np.testing.assert_allclose(new.momentum, expected.momentum, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(new.thermostat, expected.xi, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(new.position, state.position + step * new.momentum, rtol=1e-5, atol=1e-6)
+        state = new

@@ -7,15 +7,18 @@ including what the discretisation and the gradient noise do to it.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import solve_discrete_lyapunov
+from scipy.optimize import brentq
 
 from smile import random
 from smile.base import Target
-from smile.kernels import adasghmc, gradient_noise, sghmc, sgld, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
 from smile.sampling import sample
 from smile.targets.icg import rotation_matrix
 from smile.tuners import Tuner, constant, energy_variance, tuned
@@ -168,3 +171,121 @@ def test_without_preconditioning_anisotropic_noise_distorts_the_target():
     _, covariance = moments(gaussian(10 * ANISOTROPIC, ALONG_AXES), noisy_smile(None), 0.02, 50_000)
     ratio = np.diag(covariance[0]) / np.diag(ALONG_AXES)
     assert ratio[0] < 0.3 and ratio[2] > 3
+
+
+def ratios(estimate):
+    """Variances over the target's, along the axes."""
+    return np.diag(estimate[0]) / np.diag(ALONG_AXES)
+
+
+DIFFUSION, STEP = 1.5, 0.05
+
+
+def assert_thermostat_is_right(kernel, noise, variance):
+    """Covariance (1 - eps xi / 2) times the target's, with the friction that balances noise of this variance."""
+    friction = (DIFFUSION + STEP * variance / 2) / (1 - STEP * (DIFFUSION + STEP * variance / 2) / 2)
+    shrinkage = np.sqrt(1 - STEP * friction / 2)
+    expected = ALONG_AXES * np.outer(shrinkage, shrinkage)
+    mean, covariance = moments(gaussian(noise, ALONG_AXES), kernel, STEP, 20_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, expected, relative=0.01)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 6.0], ids=["exact", "isotropic"])
+@pytest.mark.parametrize("per_coordinate", [False, True])
+def test_a_thermostat_absorbs_isotropic_noise(per_coordinate, deviation):
+    """Of a size with which SGHMC of the same friction is half as wide again as the target, and more."""
+    kernel = lambda f: sgnht(f, diffusion=DIFFUSION, per_coordinate=per_coordinate)  # noqa: E731
+    noise = deviation * np.eye(DIM)
+    assert_thermostat_is_right(kernel, noise, np.full(DIM, deviation**2))
+    if deviation:
+        _, covariance = moments(
+            gaussian(noise, ALONG_AXES), lambda f: sghmc(f, friction=DIFFUSION), STEP, 10_000
+        )
+        assert ratios(covariance).min() > 1.5
+
+
+UNEQUAL = np.array([1.0, 3.0, 10.0])  # standard deviations of the gradient noise
+
+
+def test_one_thermostat_for_all_is_too_hot_where_the_noise_is_strong():
+    """Temperatures are in the proportion of A + eps v / 2, their mean is one; but for the thermostat's fluctuations."""
+    target = gaussian(np.diag(UNEQUAL), ALONG_AXES)
+    mean, covariance = moments(target, lambda f: sgnht(f, diffusion=DIFFUSION), STEP, 20_000)
+    frictions = DIFFUSION + STEP * UNEQUAL**2 / 2
+    expected = frictions / frictions.mean() * (1 - STEP * frictions.mean() / 2)
+    assert_agrees(mean, np.zeros(DIM))
+    np.testing.assert_allclose(ratios(covariance), expected, rtol=0.06)
+    assert expected[0] < 0.6 and expected[2] > 1.5
+
+
+def test_a_thermostat_per_coordinate_absorbs_noise_along_the_axes():
+    kernel = lambda f: sgnht(f, diffusion=DIFFUSION, per_coordinate=True)  # noqa: E731
+    assert_thermostat_is_right(kernel, np.diag(UNEQUAL), UNEQUAL**2)
+
+
+@pytest.mark.parametrize("per_coordinate", [False, True])
+def test_the_thermostat_has_the_law_of_the_paper(per_coordinate):
+    """xi ~ N(A + eps v / 2, 1 / d), independent of all else: d is 1 for the thermostat of one coordinate."""
+    chains, step, deviation = 2000, 0.01, 10.0
+    target = gaussian(deviation * np.eye(DIM), ALONG_AXES)
+    kernel = sgnht(target.logdensity, diffusion=DIFFUSION, per_coordinate=per_coordinate)
+
+    def one_step(state, key):
+        key_batch, key_step = jax.random.split(key)
+        batch = target.draw_batch(key_batch, (chains,))
+        return kernel.step(key_step, state, batch, jnp.full(chains, step))[0], None
+
+    positions = jnp.tile(jnp.asarray(MEAN, jnp.float32)[:, None], (1, chains))
+    start = kernel.init(positions, random.key(1), target.draw_batch(random.key(0), (chains,)))
+    state, _ = jax.lax.scan(one_step, start, jax.random.split(random.key(2), 3000))
+    thermostat = np.asarray(state.thermostat, np.float64).reshape(-1, chains)
+    variance = 1.0 if per_coordinate else 1 / DIM
+    count = thermostat.size
+    expected = DIFFUSION + step * deviation**2 / 2
+    assert abs(thermostat.mean() - expected) < 4.5 * np.sqrt(variance / count) + 0.02 * expected
+    assert abs(thermostat.var() / variance - 1) < 4.5 * np.sqrt(2 / count) + 0.02
+
+
+@pytest.mark.parametrize(("noise", "is_stable"), [(0.9, True), (1.1, False)])
+def test_no_friction_cools_a_step_that_heats_the_momentum_beyond_unit_temperature(noise, is_stable):
+    """The largest step size of a thermostat is one over the standard deviation of the noise."""
+    target = gaussian(noise / STEP * np.eye(DIM), ALONG_AXES)
+    algorithm = tuned(sgnht(target.logdensity, diffusion=0.0), constant())
+    samples = sample(target, algorithm, np.full(20, STEP), key=random.key(0), num_steps=20_000, thinning=10)
+    assert np.isfinite(samples.second_moment).all(1).mean() == (1.0 if is_stable else 0.0)
+
+
+@pytest.mark.parametrize(
+    "deviation", [np.zeros(DIM), np.full(DIM, 6.0), UNEQUAL], ids=["exact", "isotropic", "unequal"]
+)
+def test_ccadl_absorbs_noise_along_the_axes(deviation):
+    """Within what a thermostat that does not fluctuate leaves, and an estimate of the noise that counts the signal."""
+    precision, noise = 1 / np.diag(ALONG_AXES), deviation**2
+
+    def law(xi):
+        friction = xi + STEP * (noise + precision) / 2
+        cooling = friction * (2 - STEP * friction - STEP**2 * precision / 2)
+        temperature = (2 * DIFFUSION + STEP * noise) / cooling
+        return temperature, 1 - STEP * friction / 2
+
+    temperature, shrinkage = law(brentq(lambda xi: law(xi)[0].mean() - 1, 0.1, 10))
+    assert np.abs(temperature - 1).max() < 0.1
+    mean, covariance = moments(
+        gaussian(np.diag(deviation), ALONG_AXES), lambda f: ccadl(f, diffusion=DIFFUSION), STEP, 20_000
+    )
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, ALONG_AXES * np.diag(temperature * shrinkage), relative=0.015)
+
+
+@pytest.mark.parametrize("kernel", [partial(sgnht, per_coordinate=True), ccadl], ids=["sgnht", "ccadl"])
+def test_what_works_coordinate_by_coordinate_cannot_absorb_correlated_noise(kernel):
+    """With the friction that balances its variances, the noise's covariances are left in the momentum: a sixth less
+    than if that friction did not fluctuate with the momentum.
+    """
+    noise = 36 * (0.2 * np.eye(DIM) + 0.8)
+    target = gaussian(np.linalg.cholesky(noise), np.eye(DIM))
+    _, (covariance, _) = moments(target, lambda f: kernel(f, diffusion=DIFFUSION), STEP, 10_000)
+    left = STEP * noise / 2 / (DIFFUSION + STEP * 36 / 2)
+    np.testing.assert_allclose(covariance[~np.eye(DIM, dtype=bool)], left[0, 1], rtol=0.25)
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=0.1)

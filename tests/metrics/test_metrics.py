@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import wasserstein_distance_nd
 
 from smile.base import Moments
-from smile.metrics import effective_sample_size, reference, second_moment_bias, wasserstein_bias
+from smile.metrics import reference, second_moment_bias, wasserstein_bias
 
 
 def normals(*shape, seed=0):
@@ -67,27 +67,3 @@ def test_a_chain_that_is_not_finite_has_no_distance():
     coordinates, sliced = wasserstein_bias(reference(normals(500, 2, seed=1)), draws.astype(np.float32))
     assert np.isfinite(coordinates[[0, 3]]).all() and np.isfinite(sliced[[0, 3]]).all()
     assert np.isnan(coordinates[1:3]).all() and np.isnan(sliced[1:3]).all()
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
-def test_effective_sample_size_of_an_autoregression(rho):
-    """Squares of an AR(1) chain have autocorrelation rho^(2k): ESS = n (1 - rho^2) / (1 + rho^2)."""
-    chains, batches, length = 200, 50, 400
-    noise = np.sqrt(1 - rho**2) * normals(batches * length, chains)
-    chain = np.empty_like(noise)
-    chain[0] = normals(chains, seed=1)
-    for t in range(1, len(chain)):
-        chain[t] = rho * chain[t - 1] + noise[t]
-    means = (chain**2).reshape(batches, length, chains, 1).mean(1)
-    # 1 / ESS is an unbiased variance estimate, with 49 degrees of freedom per chain.
-    inverse = 1 / effective_sample_size(means, np.array([2.0]))
-    assert inverse.shape == (chains, 1)
-    expected = (1 + rho**2) / (1 - rho**2) / len(chain)
-    # Batches of finite length miss correlations between them: at rho = 0.9 a share of 2 / (400 (1 - rho^4)) = 1.5 %.
-    share = 2 * rho**2 / (length * (1 - rho**4))
-    assert abs(inverse.mean() / (expected * (1 - share)) - 1) < 4 * np.sqrt(2 / (49 * chains))
-
-
-def test_effective_sample_size_needs_two_batches():
-    assert np.isnan(effective_sample_size(np.ones((1, 3, 2)), np.ones(2))).all()
-    assert np.isnan(effective_sample_size(np.full((4, 2), np.nan), np.ones(2))).all()
