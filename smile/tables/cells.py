@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from smile.tables.spec import TableSpec
 from smile.tracking.statistics import best_step_size, summarise
 
-__all__ = ["BASELINE", "SELECTIONS", "Cell", "Cells", "newest_runs", "select", "tabulate"]
+__all__ = ["BASELINE", "SELECTIONS", "Cell", "Cells", "is_baseline", "newest_runs", "select", "tabulate"]
 
 BASELINE = "baseline"
 
@@ -52,15 +52,30 @@ class Cell:
 Cells = Mapping[tuple[tuple[str, ...], str], Cell]
 
 
-def newest_runs(frame: pd.DataFrame, keys: Iterable[str]) -> tuple[pd.DataFrame, int]:
-    """Keeps the newest run of every configuration.
+def newest_runs(runs: pd.DataFrame, spec: TableSpec) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Keeps the newest run of every cell and seed.
+
+    Args:
+        runs: one row each.
+        spec: the table.
 
     Returns:
-        The kept rows, and how many runs were left out because a newer one has the same keys.
+        The newest runs, and the others with the columns of the newer one beside theirs, ending in ``_of_newer``.
     """
-    runs = frame.drop_duplicates("run_id").sort_values("created")
-    kept = runs.drop_duplicates(list(keys), keep="last")["run_id"]
-    return frame[frame["run_id"].isin(kept)], len(runs) - len(kept)
+    baseline = is_baseline(runs, spec)
+    newest, older = _newest(runs[~baseline], [*spec.keys, "seed"])
+    if spec.baseline is None:
+        return newest, older
+    newest_baseline, older_baseline = _newest(runs[baseline], [*spec.baseline.keys, "seed"])
+    return pd.concat([newest, newest_baseline]), pd.concat([older, older_baseline])
+
+
+def _newest(runs: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    runs = runs.sort_values("created")
+    is_newest = ~runs.duplicated(keys, keep="last")
+    newest = runs[is_newest]
+    newer = newest.set_index(keys, drop=False).add_suffix("_of_newer")
+    return newest, runs[~is_newest].join(newer, on=keys)
 
 
 def select(
@@ -119,12 +134,14 @@ def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) 
     chosen_by = spec.metrics[metric].chosen_by or metric
     highest = spec.chooses_highest(metric)
     frame = frame[frame["metric"].isin([metric, chosen_by])]
-    baseline = _is_baseline(frame, spec)
+    baseline = is_baseline(frame, spec)
     cells: dict[tuple[tuple[str, ...], str], Cell] = {}
 
     def selected(rows: pd.DataFrame) -> Cell | None:
         reported, choosing = (rows[rows["metric"] == name] for name in (metric, chosen_by))
-        return None if reported.empty else select(reported, selection, choosing, highest)
+        if reported.empty or choosing.empty:
+            return None
+        return select(reported, selection, choosing, highest)
 
     for values, rows in frame[~baseline].groupby(list(spec.keys)):
         cell = selected(rows)
@@ -146,7 +163,8 @@ def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) 
     return {key: cell for key, cell in cells.items() if key[0] in spec.row_values() and key[1] in wanted}
 
 
-def _is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+def is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+    """Whether rows are of the runs of the reference column."""
     result = pd.Series(spec.baseline is not None, index=frame.index)
     for key, value in spec.baseline.where.items() if spec.baseline else ():
         result &= frame[key] == value

@@ -50,7 +50,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     selection = spec.selections[0]
     cells = report.tables[metric, selection]
     console.print(terminal_table(spec, cells, metric, selection))
-    for line in (*summary_lines(spec, cells), LEGEND):
+    for line in (*report.omissions, *summary_lines(spec, cells), LEGEND):
         console.print(line, highlight=False)
     for path in report.paths:
         print(path)

@@ -23,7 +23,7 @@ LEGEND = (
     "Cell: mean ± standard error over replications at the best step size, and that step size; below it the published "
     "value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step size is "
     "the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, which "
-    "were not eligible. —: no run."
+    "were not eligible. —: no run, or none with this metric."
 )
 
 _EDGES = {"": "", "low": "↓", "high": "↑"}
@@ -129,20 +129,16 @@ def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
 
 def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
     """In how many cells each claim holds, by every metric and in print; then each cell, by the first metric."""
-    header = [
-        "claim",
-        *(metric.label for metric in spec.metrics.values()),
-        *(["in print"] if spec.published else []),
-    ]
+    printed = [name for name in (spec.published.beside if spec.published else ()) if name in spec.metrics][:1]
+    header = ["claim", *(metric.label for metric in spec.metrics.values()), *("in print" for _ in printed)]
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
         counts = [
             _count(_judged(spec, claim, tables[metric, spec.selections[0]], metric))
             for metric in spec.metrics
         ]
-        if spec.published:
-            cells = tables[spec.published.beside[0], spec.selections[0]]
-            counts.append(_count(_judged(spec, claim, cells, spec.published.metric, "published")))
+        for name in printed:
+            counts.append(_count(_judged(spec, claim, tables[name, spec.selections[0]], name, "published")))
         yield _markdown_row([f"`{claim.text}`", *counts])
     first = next(iter(spec.metrics))
     cells = tables[first, spec.selections[0]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from small_table import SPEC, run_rows, write_spec
 
 from smile.tables import build_table, load_spec, table_names
 from smile.tables.cells import BASELINE, newest_runs, select, tabulate
@@ -21,48 +22,6 @@ from smile.tracking.parquet import write_metrics
 
 NAN = math.nan
 
-SPEC = """
-title: A table
-commands: ["smile +experiment=small scale={scale}"]
-rows: [target, noise]
-columns: sampler
-labels:
-  target: {icg: ICG}
-  noise: {isotropic: isotropic, spatially_varied: spatially varied}
-  sampler: {smile: SMILE-naive, psmile: pSMILE-naive}
-metrics: {bias: bias, wasserstein: Wasserstein}
-published: {file: published.csv, keys: [target, noise, sampler], metric: bias, error: error}
-baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}
-claims: ["psmile < smile where noise in [isotropic]", "smile within factor 3 of baseline"]
-"""
-PUBLISHED = "target,noise,sampler,bias,error\nicg,isotropic,smile,0.5,0.1\nicg,isotropic,psmile,3.0,0.2\n"
-
-
-def run_rows(
-    values: dict[float, list[float]],
-    *,
-    run_id: str = "r",
-    noise: str = "isotropic",
-    sampler: str = "smile",
-    created: str = "2025-01-01",
-    first: int = 0,
-) -> list[dict[str, Any]]:
-    """Rows of one run from {step size: value of each replication}, counted from ``first``."""
-    constant = {
-        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise,
-        "data": "none",
-        "model": "none",
-        "noise_source": "injected", "noise_distribution": "gaussian", "sampler": sampler, "tuner": "none", "seed": 0,
-        "num_steps": 10, "gradient_evaluations": 20, "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0",
-        "git_commit": "abc", "created": created,
-    }  # fmt: skip
-    return [
-        {**constant, "step_size": step_size, "replication": replication, "metric": metric, "value": value}
-        for step_size, row in values.items()
-        for replication, value in enumerate(row, start=first)
-        for metric in ("bias", "wasserstein")
-    ]
-
 
 def bias(values: dict[float, list[float]]) -> pd.DataFrame:
     frame = pd.DataFrame(run_rows(values))
@@ -71,12 +30,7 @@ def bias(values: dict[float, list[float]]) -> pd.DataFrame:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> TableSpec:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "table.yaml").write_text(SPEC)
-    (folder / "published.csv").write_text(PUBLISHED)
-    (folder / "baseline.csv").write_text("target,bias\nicg,0.4\n")
-    return read_spec(folder / "table.yaml")
+    return read_spec(write_spec(tmp_path))
 
 
 @pytest.fixture
@@ -144,9 +98,9 @@ def test_honest_needs_two_replications() -> None:
 
 def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
     frame = pd.concat(pd.read_parquet(path) for path in results.glob("runs/*/metrics.parquet"))
-    frame, replaced = newest_runs(frame, spec.keys)
-    cells = tabulate(frame, spec, "bias", "all")
-    assert replaced == 1
+    runs, older = newest_runs(frame.drop_duplicates("run_id"), spec)
+    cells = tabulate(frame[frame["run_id"].isin(runs["run_id"])], spec, "bias", "all")
+    assert list(older["run_id"]) == ["old"]
     isotropic, varied = ("icg", "isotropic"), ("icg", "spatially_varied")
     assert set(cells) == {
         (isotropic, "smile"),
@@ -176,7 +130,7 @@ def test_files(spec: TableSpec, results: Path) -> None:
     assert "| ICG | isotropic | **1.000 ± 0.500** @ 2.0e-1<br>print 0.500 ± 0.100, 2.0×" in text
     assert "@ 1.0e-1↓<br>print 3.000 ± 0.200, 0.33×" in text
     assert "| ICG | spatially varied | diverged ° | — | 0.500 ± 0.100 @ 4.0e-1" in text
-    assert "1 older runs of the same cells are not shown" in text
+    assert "- 1 older run of the same cells is not shown.\n" in text
     assert "| `psmile < smile where noise in [isotropic]` | 0 of 1 | " in text
     tex = (results / "table.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
