@@ -84,7 +84,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 
 def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All finished runs, one row each, and the metrics that the table needs."""
-    needed = {*spec.metrics, *(metric.chosen_by for metric in spec.metrics.values() if metric.chosen_by)}
+    needed = {name for metric in spec.metrics.values() for name in (metric.name, metric.chosen_by)}
     frame = read_metrics(experiment_dir, spec.command(scale), needed)
     rows = read_table(experiment_dir, _RUN)
     assert rows is not None  # or ``read_metrics`` would have raised
@@ -100,11 +100,7 @@ def _with_runs(spec: TableSpec, runs: pd.DataFrame, frame: pd.DataFrame) -> Tabl
         key: {value: label for value, label in labels.items() if key not in found or value in found[key]}
         for key, labels in spec.labels.items()
     }
-    metrics = {
-        name: metric
-        for name, metric in spec.metrics.items()
-        if omissions.having(frame, name, metric.chosen_by)
-    }
+    metrics = {name: metric for name, metric in spec.metrics.items() if omissions.having(frame, metric)}
     figure = spec.figure if spec.figure in metrics else ""
     return replace(spec, labels=labels, metrics=metrics, figure=figure)
 

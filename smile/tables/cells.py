@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from smile import quantities
 from smile.tables.spec import TableSpec
 from smile.tracking.statistics import best_step_size, summarise
 
@@ -131,8 +132,8 @@ def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) 
         metric: a key of ``spec.metrics``.
         selection: a key of ``SELECTIONS``.
     """
-    chosen_by = spec.metrics[metric].chosen_by or metric
-    highest = spec.chooses_highest(metric)
+    chosen_by = spec.metrics[metric].chosen_by
+    highest = quantities.metric(chosen_by).highest
     frame = frame[frame["metric"].isin([metric, chosen_by])]
     baseline = is_baseline(frame, spec)
     cells: dict[tuple[tuple[str, ...], str], Cell] = {}

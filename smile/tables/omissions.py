@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from smile.quantities import Metric
 from smile.tables.cells import BASELINE, is_baseline
 from smile.tables.spec import TableSpec
 
@@ -118,8 +119,8 @@ def lacking_metrics(spec: TableSpec, runs: pd.DataFrame, frame: pd.DataFrame) ->
     columns = spec.labels[spec.columns] | ({BASELINE: spec.baseline.label} if spec.baseline else {})
     column = runs[spec.columns].where(~is_baseline(runs, spec), BASELINE)
     lacking: dict[tuple[str, ...], list[str]] = {}  # runs -> metrics
-    for name, metric in spec.metrics.items():
-        lacks = ~runs["run_id"].isin(having(frame, name, metric.chosen_by))
+    for metric in spec.metrics.values():
+        lacks = ~runs["run_id"].isin(having(frame, metric))
         lacking.setdefault(tuple(runs.loc[lacks, "run_id"]), []).append(metric.label)
     lines = []
     for ids, labels in lacking.items():
@@ -131,9 +132,9 @@ def lacking_metrics(spec: TableSpec, runs: pd.DataFrame, frame: pd.DataFrame) ->
     return lines
 
 
-def having(frame: pd.DataFrame, metric: str, chosen_by: str | None) -> set[str]:
+def having(frame: pd.DataFrame, metric: Metric) -> set[str]:
     """The runs that have recorded a metric and what chooses its step size."""
-    recorded = (set(frame.loc[frame["metric"] == name, "run_id"]) for name in (metric, chosen_by or metric))
+    recorded = (set(frame.loc[frame["metric"] == name, "run_id"]) for name in (metric.name, metric.chosen_by))
     return set.intersection(*recorded)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,16 @@ import pandas as pd
 import yaml
 
 from smile.paths import experiments_dir
+from smile.quantities import VALIDATION, Metric, metric
 from smile.tables.claims import Claim, parse_claim
 
-__all__ = ["Baseline", "Metric", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
+__all__ = ["Baseline", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
 
 SPEC_FILE = "table.yaml"
 
 
 class SpecError(ValueError):
     """A table that does not exist or cannot be read, in one line."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a table.
-
-    Attributes:
-        label: what the table calls it.
-        highest: whether the highest value is the best, not the lowest.
-        chosen_by: metric that chooses the step size, the highest value of which is the best where that holds of the
-            metric it validates; None: the metric itself.
-    """
-
-    label: str
-    highest: bool = False
-    chosen_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +71,6 @@ class TableSpec:
     notes: tuple[str, ...] = ()
     captions: dict[str, str] = field(default_factory=dict)
 
-    def chooses_highest(self, metric: str) -> bool:
-        """Whether the highest value of what chooses the step size of ``metric`` is the best."""
-        validated = (self.metrics[metric].chosen_by or metric).removeprefix("validation_")
-        return self.metrics.get(validated, self.metrics[metric]).highest
-
     @property
     def keys(self) -> tuple[str, ...]:
         """The columns that together name a cell."""
@@ -99,7 +79,7 @@ class TableSpec:
     @property
     def selections(self) -> tuple[str, ...]:
         """How step sizes are chosen: by replications of the metric itself, or on validation data."""
-        is_validated = any(metric.chosen_by for metric in self.metrics.values())
+        is_validated = any(metric.chosen_by.startswith(VALIDATION) for metric in self.metrics.values())
         return ("validation",) if is_validated else ("all", "honest")
 
     def row_values(self) -> list[tuple[str, ...]]:
@@ -138,10 +118,7 @@ def read_spec(path: Path) -> TableSpec:
             values["published"] = _published(path.parent, **published)
         if baseline := values.get("baseline"):
             values["baseline"] = _baseline(path.parent, values, **baseline)
-        values["metrics"] = {
-            name: Metric(**({"label": metric} if isinstance(metric, str) else metric))
-            for name, metric in values["metrics"].items()
-        }
+        values["metrics"] = {declared.name: declared for declared in map(_metric, values["metrics"])}
         values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
@@ -151,6 +128,29 @@ def read_spec(path: Path) -> TableSpec:
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     return spec
+
+
+def _metric(entry: str | dict[str, Any]) -> Metric:
+    """``name``, ``name: label``, or ``name: {label: ..., chosen_by: ...}``."""
+    if isinstance(entry, str):
+        return _comparable(entry)
+    ((name, changes),) = entry.items()
+    if isinstance(changes, str):
+        changes = {"label": changes}
+    if wrong := set(changes) - {"label", "chosen_by"}:
+        raise ValueError(
+            f"metric {name}: {', '.join(sorted(wrong))} cannot be changed: valid are label, chosen_by"
+        )
+    changed = replace(_comparable(name), **changes)
+    _comparable(changed.chosen_by)
+    return changed
+
+
+def _comparable(name: str) -> Metric:
+    found = metric(name)
+    if not found.comparable:
+        raise ValueError(f"no value of metric {name!r} is better than another, so that it can choose nothing")
+    return found
 
 
 def _published(

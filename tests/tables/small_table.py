@@ -17,7 +17,7 @@ labels:
   target: {icg: ICG}
   noise: {isotropic: isotropic, spatially_varied: spatially varied}
   sampler: {smile: SMILE-naive, psmile: pSMILE-naive}
-metrics: {bias: bias, wasserstein: Wasserstein}
+metrics: [bias: bias, wasserstein: Wasserstein]
 published: {file: published.csv, keys: [target, noise, sampler], metric: bias, error: error}
 baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}
 claims: ["psmile < smile where noise in [isotropic]", "smile within factor 3 of baseline"]

@@ -178,6 +178,14 @@ def test_claims() -> None:
         ("title:", "titel:", "titel"),
         ("published.csv", "nowhere.csv", "nowhere.csv"),
         ("columns: sampler", "columns: tuner", "no labels for tuner"),
+        ("bias: bias", "bais: bias", r"no metric 'bais' \(did you mean bias\?\): valid are bias, "),
+        ("bias: bias", "num_resets: resets", "no value of metric 'num_resets' is better than another"),
+        (
+            "bias: bias",
+            "bias: {highest: true}",
+            "metric bias: highest cannot be changed: valid are label, chosen_by",
+        ),
+        ("bias: bias", "bias: {chosen_by: wasserstien}", r"'wasserstien' \(did you mean wasserstein\?\)"),
     ],
 )
 def test_wrong_specs(spec: TableSpec, tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -250,18 +258,14 @@ def test_command_line_takes_the_largest_scale(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_path: Path):
     """The error is lowest at a step size that the validation density, the highest of which is the best, refuses."""
-    text = SPEC.replace(
-        "metrics: {bias: bias, wasserstein: Wasserstein}",
-        "metrics: {lppd: {label: LPPD, highest: true, chosen_by: validation_lppd},"
-        " error: {label: error, chosen_by: validation_lppd}}",
-    )
+    text = SPEC.replace("metrics: [bias: bias, wasserstein: Wasserstein]", "metrics: [lppd, ece]")
     text = "\n".join(
         line for line in text.splitlines() if not line.startswith(("published", "baseline", "claims"))
     )
     (tmp_path / "small" / "table.yaml").write_text(text)
     chosen = read_spec(tmp_path / "small" / "table.yaml")
     rows = run_rows({0.1: [0.0], 0.2: [0.0]})
-    values = {"lppd": (-2.0, -1.0), "validation_lppd": (-2.1, -1.1), "error": (0.1, 0.3)}
+    values = {"lppd": (-2.0, -1.0), "validation_lppd": (-2.1, -1.1), "ece": (0.1, 0.3)}
     frame = pd.DataFrame(
         [
             {**row, "metric": name, "value": pair[row["step_size"] == 0.2]}
@@ -270,5 +274,5 @@ def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_pa
             if row["metric"] == "bias"
         ]
     ).assign(method="smile none")
-    cell = tabulate(frame, chosen, "error", "validation")[("icg", "isotropic"), "smile"]
+    cell = tabulate(frame, chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
     assert (cell.step_size, cell.mean) == (0.2, 0.3)
