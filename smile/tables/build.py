@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from smile.tables import omissions, render
-from smile.tables.cells import Cells, newest_runs, tabulate
+from smile.tables.cells import Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.spec import TableSpec
 from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
@@ -59,8 +59,9 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     spec = _with_runs(spec, runs, frame)
     if not spec.metrics:
         raise ValueError(f"{experiment_dir} has no run with a metric of the table {spec.name}: {metrics}")
+    grids = collect(frame, spec)
     tables = {
-        (metric, selection): tabulate(frame, spec, metric, selection)
+        (metric, selection): tabulate(grids, spec, metric, selection)
         for metric in spec.metrics
         for selection in spec.selections
     }
@@ -73,7 +74,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         write_text_atomic(experiment_dir / name, text)
     metric = spec.figure or next(iter(spec.metrics))
     caption = spec.captions.get(scale, "")
-    figure = draw(frame, spec, tables[metric, spec.selections[0]], metric, caption)
+    figure = draw(grids, spec, tables[metric, spec.selections[0]], metric, caption)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
         content = io.BytesIO()

@@ -173,7 +173,11 @@ def _baseline(
 
 
 def _read_printed(path: Path, keys: Sequence[str]) -> pd.DataFrame:
-    frame = pd.read_csv(path).set_index(list(keys))
+    frame = pd.read_csv(path)
+    if missing := set(keys) - set(frame.columns):
+        columns = ", ".join(frame.columns)
+        raise ValueError(f"{path.name} has no column {', '.join(sorted(missing))}: it has {columns}")
+    frame = frame.set_index(list(keys))
     if not frame.index.is_unique:
         raise ValueError(f"{path.name} has several rows with the same {', '.join(keys)}")
     return frame
@@ -187,16 +191,27 @@ def _check(spec: TableSpec) -> None:
     for key in spec.keys:
         if key not in spec.labels:
             raise ValueError(f"no labels for {key}")
-    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
+    of_baseline = spec.baseline.keys if spec.baseline else ()
+    of_print = spec.published.keys if spec.published else ()
+    for what, keys, valid in (("published", of_print, spec.keys), ("baseline", of_baseline, spec.rows)):
+        if unknown := set(keys) - set(valid):
+            raise ValueError(
+                f"{what} has the keys {', '.join(sorted(unknown))}: valid are {', '.join(valid)}"
+            )
     for claim in spec.claims:
-        for name in (claim.left, claim.right):
-            if name not in names:
-                raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
-        for key, allowed in claim.where.items():
-            if key not in spec.rows:
-                raise ValueError(f"claim {claim.text!r} names {key!r}: valid are {', '.join(spec.rows)}")
-            if wrong := set(allowed) - set(spec.labels[key]):
-                valid = ", ".join(spec.labels[key])
-                raise ValueError(
-                    f"claim {claim.text!r} names {key} {', '.join(sorted(wrong))}: valid are {valid}"
-                )
+        _check_claim(spec, claim)
+
+
+def _check_claim(spec: TableSpec, claim: Claim) -> None:
+    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
+    for name in (claim.left, claim.right):
+        if name not in names:
+            raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
+    for key, allowed in claim.where.items():
+        if key not in spec.rows:
+            raise ValueError(f"claim {claim.text!r} names {key!r}: valid are {', '.join(spec.rows)}")
+        if wrong := set(allowed) - set(spec.labels[key]):
+            valid = ", ".join(spec.labels[key])
+            raise ValueError(
+                f"claim {claim.text!r} names {key} {', '.join(sorted(wrong))}: valid are {valid}"
+            )

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from small_table import SPEC, run_rows, write_spec
 
+from smile.quantities import metric
 from smile.tables import build_table, load_spec, table_names
-from smile.tables.cells import BASELINE, newest_runs, select, tabulate
+from smile.tables.cells import BASELINE, collect, newest_runs, select, tabulate
 from smile.tables.claims import holds, parse_claim
 from smile.tables.cli import main
+from smile.tables.grid import Grid, arrange
 from smile.tables.render import summary_lines
 from smile.tables.spec import SpecError, TableSpec, read_spec
 from smile.tracking.parquet import write_metrics
@@ -23,9 +25,11 @@ from smile.tracking.parquet import write_metrics
 NAN = math.nan
 
 
-def bias(values: dict[float, list[float]]) -> pd.DataFrame:
-    frame = pd.DataFrame(run_rows(values))
-    return frame[frame["metric"] == "bias"]
+BIAS = metric("bias")
+
+
+def bias(values: dict[float, list[float]]) -> Grid:
+    return arrange(pd.DataFrame(run_rows(values, metrics=("bias",))))
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("best", "edge"), [(0.1, "low"), (0.2, ""), (0.4, "high")])
 def test_best_and_edge(best: float, edge: str) -> None:
     cell = select(
-        bias({step: [1.0, 2.0, 3.0] if step == best else [9.0] * 3 for step in (0.1, 0.2, 0.4)}), "all"
+        bias({step: [1.0, 2.0, 3.0] if step == best else [9.0] * 3 for step in (0.1, 0.2, 0.4)}), "all", BIAS
     )
     assert cell is not None
     assert (cell.step_size, cell.edge, cell.replications, cell.ineligible) == (best, edge, 3, 0)
@@ -62,13 +66,13 @@ def test_best_and_edge(best: float, edge: str) -> None:
 
 
 def test_step_size_with_a_diverged_replication_is_not_eligible() -> None:
-    cell = select(bias({0.1: [5.0, 5.0], 0.2: [0.1, NAN], 0.4: [0.1, math.inf]}), "all")
+    cell = select(bias({0.1: [5.0, 5.0], 0.2: [0.1, NAN], 0.4: [0.1, math.inf]}), "all", BIAS)
     assert cell is not None
     assert (cell.step_size, cell.mean, cell.edge, cell.ineligible) == (0.1, 5.0, "low", 2)
 
 
 def test_all_diverged_has_no_number() -> None:
-    cell = select(bias({0.1: [NAN, 1.0], 0.2: [NAN, NAN]}), "all")
+    cell = select(bias({0.1: [NAN, 1.0], 0.2: [NAN, NAN]}), "all", BIAS)
     assert cell is not None
     assert math.isnan(cell.mean)
     assert math.isnan(cell.step_size)
@@ -78,7 +82,7 @@ def test_all_diverged_has_no_number() -> None:
 def test_honest_chooses_on_the_first_half_and_reports_the_other() -> None:
     # ceil(5 / 2) = 3 choose 0.1; all five would choose 0.2
     rows = bias({0.1: [1.0, 1.0, 1.0, 8.0, 10.0], 0.2: [2.0, 2.0, 2.0, 0.0, 0.0]})
-    honest, everything = select(rows, "honest"), select(rows, "all")
+    honest, everything = select(rows, "honest", BIAS), select(rows, "all", BIAS)
     assert honest is not None
     assert everything is not None
     assert (honest.step_size, honest.mean, honest.error, honest.replications) == (0.1, 9.0, 1.0, 2)
@@ -86,20 +90,20 @@ def test_honest_chooses_on_the_first_half_and_reports_the_other() -> None:
 
 
 def test_honest_reports_a_divergence_it_did_not_see() -> None:
-    cell = select(bias({0.1: [1.0, NAN], 0.2: [2.0, 2.0]}), "honest")
+    cell = select(bias({0.1: [1.0, NAN], 0.2: [2.0, 2.0]}), "honest", BIAS)
     assert cell is not None
     assert (cell.step_size, cell.ineligible) == (0.1, 0)
     assert math.isnan(cell.mean)
 
 
 def test_honest_needs_two_replications() -> None:
-    assert select(bias({0.1: [1.0]}), "honest") is None
+    assert select(bias({0.1: [1.0]}), "honest", BIAS) is None
 
 
 def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
     frame = pd.concat(pd.read_parquet(path) for path in results.glob("runs/*/metrics.parquet"))
     runs, older = newest_runs(frame.drop_duplicates("run_id"), spec)
-    cells = tabulate(frame[frame["run_id"].isin(runs["run_id"])], spec, "bias", "all")
+    cells = tabulate(collect(frame[frame["run_id"].isin(runs["run_id"])], spec), spec, "bias", "all")
     assert list(older["run_id"]) == ["old"]
     isotropic, varied = ("icg", "isotropic"), ("icg", "spatially_varied")
     assert set(cells) == {
@@ -145,10 +149,9 @@ def test_files(spec: TableSpec, results: Path) -> None:
 
 def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None:
     """The highest validation LPPD lies at 0.1, the highest test LPPD at 0.2."""
-    rows = pd.DataFrame(run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0], 0.4: [NAN, 9.0]}))
-    validation = pd.DataFrame(run_rows({0.1: [4.0, 4.0], 0.2: [3.0, 3.0], 0.4: [9.0, NAN]}))
-    both = (frame[frame["metric"] == "bias"] for frame in (rows, validation))
-    cell = select(next(both), "validation", next(both), highest=True)
+    test = run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0], 0.4: [NAN, 9.0]}, metrics=["lppd"])
+    validation = run_rows({0.1: [4.0, 4.0], 0.2: [3.0, 3.0], 0.4: [9.0, NAN]}, metrics=["validation_lppd"])
+    cell = select(arrange(pd.DataFrame(test + validation)), "validation", metric("lppd"))
     assert cell is not None
     assert (cell.mean, cell.step_size, cell.edge, cell.ineligible) == (1.5, 0.1, "low", 1)
 
@@ -178,6 +181,16 @@ def test_claims() -> None:
         ("title:", "titel:", "titel"),
         ("published.csv", "nowhere.csv", "nowhere.csv"),
         ("columns: sampler", "columns: tuner", "no labels for tuner"),
+        (
+            "[target, noise, sampler]",
+            "[data]",
+            "published.csv has no column data: it has target, noise, sampler, ",
+        ),
+        (
+            "keys: [target], published: baseline.csv",
+            "keys: [sampler]",
+            "baseline has the keys sampler: valid are target, noise",
+        ),
         ("bias: bias", "bais: bias", r"no metric 'bais' \(did you mean bias\?\): valid are bias, "),
         ("bias: bias", "num_resets: resets", "no value of metric 'num_resets' is better than another"),
         (
@@ -274,5 +287,5 @@ def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_pa
             if row["metric"] == "bias"
         ]
     ).assign(method="smile none")
-    cell = tabulate(frame, chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
+    cell = tabulate(collect(frame, chosen), chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
     assert (cell.step_size, cell.mean) == (0.2, 0.3)
