@@ -13,6 +13,7 @@ from smile.tables import omissions, render
 from smile.tables.cells import Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.spec import TableSpec
+from smile.tables.stand_ins import fill_in
 from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
 
 __all__ = ["Report", "build_table"]
@@ -48,7 +49,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     runs, older = newest_runs(runs[~is_unlisted], spec)
     if runs.empty:
         raise ValueError(f"{experiment_dir} has no run that the table {spec.name} lists: it has {names}")
-    frame = frame[frame["run_id"].isin(runs["run_id"])]
+    frame, stand_ins = fill_in(frame[frame["run_id"].isin(runs["run_id"])], spec)
     omitted = [
         *([f"Not shown, as the table does not list them: {names}."] if names else []),
         *omissions.without_runs(spec, runs),
@@ -66,7 +67,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for selection in spec.selections
     }
     texts = {
-        "table.md": render.markdown(spec, tables, [*_facts(frame, spec, scale), *omitted]),
+        "table.md": render.markdown(spec, tables, [*_facts(frame, spec, scale), *stand_ins, *omitted]),
         "table.tex": render.latex(spec, tables),
         "table.csv": render.csv_text(spec, tables),
     }
@@ -86,6 +87,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All finished runs, one row each, and the metrics that the table needs."""
     needed = {name for metric in spec.metrics.values() for name in (metric.name, metric.chosen_by)}
+    needed |= {stand_in.metric for stand_ins in spec.stand_ins.values() for stand_in in stand_ins}
     frame = read_metrics(experiment_dir, spec.command(scale), needed)
     rows = read_table(experiment_dir, _RUN)
     assert rows is not None  # or ``read_metrics`` would have raised

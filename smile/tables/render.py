@@ -10,6 +10,7 @@ from rich.table import Table
 
 from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
 from smile.tables.claims import Claim, holds
+from smile.tables.conditions import covers
 from smile.tables.spec import TableSpec
 
 __all__ = ["csv_text", "latex", "markdown", "summary_lines", "terminal_table"]
@@ -165,7 +166,7 @@ def _judged(
     judged = []
     for row in spec.row_values():
         left, right = cells.get((row, claim.left)), cells.get((row, claim.right))
-        if claim.covers(dict(zip(spec.rows, row, strict=True))) and left and right:
+        if covers(claim.where, dict(zip(spec.rows, row, strict=True))) and left and right:
             highest = metric in spec.metrics and spec.metrics[metric].highest
             verdict = holds(claim, getattr(left, value), getattr(right, value), highest)
             judged.append((row, left, right, verdict))

@@ -15,8 +15,9 @@ import yaml
 from smile.paths import experiments_dir
 from smile.quantities import VALIDATION, Metric, metric
 from smile.tables.claims import Claim, parse_claim
+from smile.tables.conditions import Where, parse_where
 
-__all__ = ["Baseline", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
+__all__ = ["Baseline", "Published", "SpecError", "StandIn", "TableSpec", "load_spec", "table_names"]
 
 SPEC_FILE = "table.yaml"
 
@@ -49,6 +50,15 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class StandIn:
+    """A metric that stands in for another one ``where`` a run has not recorded that: ``bias where target = icg``."""
+
+    text: str
+    metric: str
+    where: Where
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance.
 
@@ -64,6 +74,7 @@ class TableSpec:
     columns: str
     labels: dict[str, dict[str, str]]
     metrics: dict[str, Metric]
+    stand_ins: dict[str, tuple[StandIn, ...]] = field(default_factory=dict)  # by metric
     figure: str = ""  # the metric that the figure shows; empty: the first
     published: Published | None = None
     baseline: Baseline | None = None
@@ -118,7 +129,9 @@ def read_spec(path: Path) -> TableSpec:
             values["published"] = _published(path.parent, **published)
         if baseline := values.get("baseline"):
             values["baseline"] = _baseline(path.parent, values, **baseline)
-        values["metrics"] = {declared.name: declared for declared in map(_metric, values["metrics"])}
+        entries = [entry if isinstance(entry, dict) else {entry: {}} for entry in values["metrics"]]
+        values["stand_ins"] = dict(filter(None, map(_stand_ins, entries)))
+        values["metrics"] = {declared.name: declared for declared in map(_metric, entries)}
         values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
@@ -130,20 +143,31 @@ def read_spec(path: Path) -> TableSpec:
     return spec
 
 
-def _metric(entry: str | dict[str, Any]) -> Metric:
-    """``name``, ``name: label``, or ``name: {label: ..., chosen_by: ...}``."""
-    if isinstance(entry, str):
-        return _comparable(entry)
+def _metric(entry: dict[str, Any]) -> Metric:
+    """``name: {label: ..., chosen_by: ...}``, or ``name: label``."""
     ((name, changes),) = entry.items()
-    if isinstance(changes, str):
-        changes = {"label": changes}
+    changes = {"label": changes} if isinstance(changes, str) else dict(changes)
+    changes.pop("stand_ins", None)
     if wrong := set(changes) - {"label", "chosen_by"}:
         raise ValueError(
-            f"metric {name}: {', '.join(sorted(wrong))} cannot be changed: valid are label, chosen_by"
+            f"metric {name}: {', '.join(sorted(wrong))} cannot be changed: valid are label, chosen_by, stand_ins"
         )
     changed = replace(_comparable(name), **changes)
     _comparable(changed.chosen_by)
     return changed
+
+
+def _stand_ins(entry: dict[str, Any]) -> tuple[str, tuple[StandIn, ...]] | None:
+    ((name, changes),) = entry.items()
+    if isinstance(changes, str) or "stand_ins" not in changes:
+        return None
+    found = []
+    for text in changes["stand_ins"]:
+        metric_name, _, conditions = text.partition(" where ")
+        if _comparable(metric_name).highest != metric(name).highest:
+            raise ValueError(f"{metric_name!r} cannot stand in for {name!r}: the other direction is better")
+        found.append(StandIn(text, metric_name, parse_where(conditions)))
+    return name, tuple(found)
 
 
 def _comparable(name: str) -> Metric:
@@ -191,6 +215,8 @@ def _check(spec: TableSpec) -> None:
     for key in spec.keys:
         if key not in spec.labels:
             raise ValueError(f"no labels for {key}")
+    for stand_in in itertools.chain(*spec.stand_ins.values()):
+        _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
     of_baseline = spec.baseline.keys if spec.baseline else ()
     of_print = spec.published.keys if spec.published else ()
     for what, keys, valid in (("published", of_print, spec.keys), ("baseline", of_baseline, spec.rows)):
@@ -207,11 +233,13 @@ def _check_claim(spec: TableSpec, claim: Claim) -> None:
     for name in (claim.left, claim.right):
         if name not in names:
             raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
-    for key, allowed in claim.where.items():
-        if key not in spec.rows:
-            raise ValueError(f"claim {claim.text!r} names {key!r}: valid are {', '.join(spec.rows)}")
+    _check_where(spec, f"claim {claim.text!r}", claim.where, spec.rows)
+
+
+def _check_where(spec: TableSpec, what: str, where: Where, keys: Sequence[str]) -> None:
+    for key, allowed in where.items():
+        if key not in keys:
+            raise ValueError(f"{what} names {key!r}: valid are {', '.join(keys)}")
         if wrong := set(allowed) - set(spec.labels[key]):
             valid = ", ".join(spec.labels[key])
-            raise ValueError(
-                f"claim {claim.text!r} names {key} {', '.join(sorted(wrong))}: valid are {valid}"
-            )
+            raise ValueError(f"{what} names {key} {', '.join(sorted(wrong))}: valid are {valid}")

@@ -17,6 +17,7 @@ from smile.tables import build_table, load_spec, table_names
 from smile.tables.cells import BASELINE, collect, newest_runs, select, tabulate
 from smile.tables.claims import holds, parse_claim
 from smile.tables.cli import main
+from smile.tables.conditions import covers, parse_where
 from smile.tables.grid import Grid, arrange
 from smile.tables.render import summary_lines
 from smile.tables.spec import SpecError, TableSpec, read_spec
@@ -159,8 +160,9 @@ def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None
 def test_claims() -> None:
     claim = parse_claim("a within factor 3 of b where x in [u, v] and y = w")
     assert claim.where == {"x": ("u", "v"), "y": ("w",)}
-    assert claim.covers({"x": "v", "y": "w"})
-    assert not claim.covers({"x": "z", "y": "w"})
+    assert covers(claim.where, {"x": "v", "y": "w"})
+    assert not covers(claim.where, {"x": "z", "y": "w"})
+    assert parse_where("x = a=1+b and y in [c d, e]") == {"x": ("a=1 b",), "y": ("c d", "e")}
     assert holds(claim, 1.0, 2.9) is True
     assert holds(claim, 3.1, 1.0) is False
     assert holds(parse_claim("a < b"), 1.0, 1.0) is False
