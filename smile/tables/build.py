@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from smile.tables import omissions, render
+from smile.tables import omissions
 from smile.tables.cells import Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
+from smile.tables.latex import latex
+from smile.tables.markdown import markdown
+from smile.tables.records import csv_text
 from smile.tables.spec import TableSpec
 from smile.tables.stand_ins import fill_in
 from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
@@ -67,9 +70,9 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for selection in spec.selections
     }
     texts = {
-        "table.md": render.markdown(spec, tables, [*_facts(frame, spec, scale), *stand_ins, *omitted]),
-        "table.tex": render.latex(spec, tables),
-        "table.csv": render.csv_text(spec, tables),
+        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *stand_ins, *omitted]),
+        "table.tex": latex(spec, tables),
+        "table.csv": csv_text(spec, tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)

@@ -19,8 +19,8 @@ from smile.tables.claims import holds, parse_claim
 from smile.tables.cli import main
 from smile.tables.conditions import covers, parse_where
 from smile.tables.grid import Grid, arrange
-from smile.tables.render import summary_lines
 from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tables.summary import summary_lines
 from smile.tracking.parquet import write_metrics
 
 NAN = math.nan
