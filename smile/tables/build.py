@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from smile.tables import render
-from smile.tables.cells import Cells, newest_runs, tabulate
+from smile.tables import omissions
+from smile.tables.cells import Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
+from smile.tables.latex import latex
+from smile.tables.markdown import markdown
+from smile.tables.records import csv_text
 from smile.tables.spec import TableSpec
-from smile.tracking.parquet import read_metrics, write_bytes_atomic, write_text_atomic
+from smile.tables.stand_ins import fill_in
+from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
 
 __all__ = ["Report", "build_table"]
 
+_RUN = ["run_id", "seed", "created", *omissions.CONFIGURATION]
+
 
 class Report(NamedTuple):
-    """What was made: the part of the table that has runs, the cells of every (metric, selection), and the files."""
+    """What was made.
+
+    Attributes:
+        spec: the part of the table that has runs.
+        tables: the cells of every (metric, selection) that has any.
+        omissions: what the table does not show, in sentences.
+        paths: the files.
+    """
 
     spec: TableSpec
     tables: dict[tuple[str, str], Cells]
+    omissions: list[str]
     paths: list[Path]
 
 
@@ -32,51 +45,73 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 
     Raises:
         FileNotFoundError: where the directory holds no finished run.
+        ValueError: where it holds none that the table lists, or none with a metric of the table.
     """
-    needed = {*spec.metrics, *(metric.chosen_by for metric in spec.metrics.values() if metric.chosen_by)}
-    frame = read_metrics(experiment_dir, spec.command(scale), needed)
-    frame = frame.assign(method=frame["sampler"] + " " + frame["tuner"])
-    frame, replaced = newest_runs(frame, (*spec.keys, "seed"))
-    spec, absent = _with_runs(spec, frame)
+    runs, frame = _read(spec, experiment_dir, scale)
+    is_unlisted, names = omissions.unlisted(spec, runs)
+    runs, older = newest_runs(runs[~is_unlisted], spec)
+    if runs.empty:
+        raise ValueError(f"{experiment_dir} has no run that the table {spec.name} lists: it has {names}")
+    frame, stand_ins = fill_in(frame[frame["run_id"].isin(runs["run_id"])], spec)
+    omitted = [
+        *([f"Not shown, as the table does not list them: {names}."] if names else []),
+        *omissions.without_runs(spec, runs),
+        *omissions.lacking_metrics(spec, runs, frame),
+        *omissions.replaced(older),
+    ]
+    metrics = ", ".join(spec.metrics)
+    spec = _with_runs(spec, runs, frame)
+    if not spec.metrics:
+        raise ValueError(f"{experiment_dir} has no run with a metric of the table {spec.name}: {metrics}")
+    grids = collect(frame, spec)
     tables = {
-        (metric, selection): tabulate(frame, spec, metric, selection)
+        (metric, selection): tabulate(grids, spec, metric, selection)
         for metric in spec.metrics
         for selection in spec.selections
     }
     texts = {
-        "table.md": render.markdown(spec, tables, _facts(frame, spec, replaced, absent, scale)),
-        "table.tex": render.latex(spec, tables),
-        "table.csv": render.csv_text(spec, tables),
+        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *stand_ins, *omitted]),
+        "table.tex": latex(spec, tables),
+        "table.csv": csv_text(spec, tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
     metric = spec.figure or next(iter(spec.metrics))
     caption = spec.captions.get(scale, "")
-    figure = draw(frame, spec, tables[metric, spec.selections[0]], metric, caption)
+    figure = draw(grids, spec, tables[metric, spec.selections[0]], metric, caption)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
         content = io.BytesIO()
         figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
         write_bytes_atomic(experiment_dir / name, content.getvalue())
-    return Report(spec, tables, [experiment_dir / name for name in (*texts, *figures)])
+    return Report(spec, tables, omitted, [experiment_dir / name for name in (*texts, *figures)])
 
 
-def _with_runs(spec: TableSpec, frame: pd.DataFrame) -> tuple[TableSpec, list[str]]:
-    """The part of a table that has any runs, so that one block of it is a table of its own, and the labels left out."""
-    found = {key: set(frame[key].unique()) for key in spec.rows}
-    present = {
+def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All finished runs, one row each, and the metrics that the table needs."""
+    needed = {name for metric in spec.metrics.values() for name in (metric.name, metric.chosen_by)}
+    needed |= {stand_in.metric for stand_ins in spec.stand_ins.values() for stand_in in stand_ins}
+    frame = read_metrics(experiment_dir, spec.command(scale), needed)
+    rows = read_table(experiment_dir, _RUN)
+    assert rows is not None  # or ``read_metrics`` would have raised
+    runs = rows.group_by(_RUN).aggregate([]).to_pandas().sort_values("run_id", ignore_index=True)
+    runs, frame = (rows.assign(method=rows["sampler"] + " " + rows["tuner"]) for rows in (runs, frame))
+    return runs, frame
+
+
+def _with_runs(spec: TableSpec, runs: pd.DataFrame, frame: pd.DataFrame) -> TableSpec:
+    """The part of a table that has any runs, so that one block of it is a table of its own."""
+    found = {key: set(runs[key]) for key in spec.rows}
+    labels = {
         key: {value: label for value, label in labels.items() if key not in found or value in found[key]}
         for key, labels in spec.labels.items()
     }
-    absent = [
-        label for key in spec.rows for value, label in spec.labels[key].items() if value not in present[key]
-    ]
-    return replace(spec, labels=present), absent
+    metrics = {name: metric for name, metric in spec.metrics.items() if omissions.having(frame, metric)}
+    figure = spec.figure if spec.figure in metrics else ""
+    return replace(spec, labels=labels, metrics=metrics, figure=figure)
 
 
-def _facts(
-    frame: pd.DataFrame, spec: TableSpec, replaced: int, absent: Sequence[str], scale: str
-) -> list[str]:
+def _facts(frame: pd.DataFrame, spec: TableSpec, scale: str) -> list[str]:
     """What the numbers come from."""
     frame = frame[frame["num_steps"] > 0]  # a deep ensemble makes none
     steps = ", ".join(f"{number:,}" for number in sorted(frame["num_steps"].unique()))
@@ -91,8 +126,4 @@ def _facts(
     ]
     if scale in spec.captions:
         facts.append(f"{spec.captions[scale]}.")
-    if absent:
-        facts.append(f"Not run: {', '.join(absent)}.")
-    if replaced:
-        facts.append(f"{replaced} older runs of the same cells are not shown.")
     return facts

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
+from smile import quantities
+from smile.quantities import Metric
+from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
-from smile.tracking.statistics import best_step_size, summarise
 
-__all__ = ["BASELINE", "SELECTIONS", "Cell", "Cells", "newest_runs", "select", "tabulate"]
+__all__ = [
+    "BASELINE", "SELECTIONS", "Cell", "Cells", "Grids", "collect", "is_baseline", "newest_runs", "select", "tabulate",
+]  # fmt: skip
 
 BASELINE = "baseline"
 
@@ -48,128 +54,149 @@ class Cell:
         return self.mean / self.published if self.published > 0 else math.nan
 
 
-# A table's cells by (row values, column value); the baseline's column is BASELINE. Missing cells are absent.
+# Values and cells by (row values, column value); the baseline's column is BASELINE. What has no run is absent.
+Grids = Mapping[tuple[tuple[str, ...], str], Grid]
 Cells = Mapping[tuple[tuple[str, ...], str], Cell]
 
 
-def newest_runs(frame: pd.DataFrame, keys: Iterable[str]) -> tuple[pd.DataFrame, int]:
-    """Keeps the newest run of every configuration.
+def newest_runs(runs: pd.DataFrame, spec: TableSpec) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Keeps the newest run of every cell and seed.
+
+    Args:
+        runs: one row each.
+        spec: the table.
 
     Returns:
-        The kept rows, and how many runs were left out because a newer one has the same keys.
+        The newest runs, and the others with the columns of the newer one beside theirs, ending in ``_of_newer``.
     """
-    runs = frame.drop_duplicates("run_id").sort_values("created")
-    kept = runs.drop_duplicates(list(keys), keep="last")["run_id"]
-    return frame[frame["run_id"].isin(kept)], len(runs) - len(kept)
+    baseline = is_baseline(runs, spec)
+    newest, older = _newest(runs[~baseline], [*spec.keys, "seed"])
+    if spec.baseline is None:
+        return newest, older
+    newest_baseline, older_baseline = _newest(runs[baseline], [*spec.baseline.keys, "seed"])
+    return pd.concat([newest, newest_baseline]), pd.concat([older, older_baseline])
 
 
-def select(
-    rows: pd.DataFrame, selection: str, chosen_by: pd.DataFrame | None = None, highest: bool = False
-) -> Cell | None:
+def _newest(runs: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    runs = runs.sort_values("created")
+    is_newest = ~runs.duplicated(keys, keep="last")
+    newest = runs[is_newest]
+    newer = newest.set_index(keys, drop=False).add_suffix("_of_newer")
+    return newest, runs[~is_newest].join(newer, on=keys)
+
+
+def collect(frame: pd.DataFrame, spec: TableSpec) -> Grids:
+    """The values of every configuration.
+
+    Args:
+        frame: metrics with one run for each configuration and seed (``newest_runs``).
+        spec: the table.
+    """
+    baseline = is_baseline(frame, spec)
+    found: dict[tuple[tuple[str, ...], str], Grid] = {}
+    for values, rows in frame[~baseline].groupby(list(spec.keys)):
+        found[values[:-1], values[-1]] = arrange(rows)
+    if spec.baseline:
+        for values, rows in frame[baseline].groupby(list(spec.baseline.keys)):
+            of_baseline = arrange(rows)
+            where = dict(zip(spec.baseline.keys, values, strict=True))
+            for row in spec.row_values():
+                if where.items() <= dict(zip(spec.rows, row, strict=True)).items():
+                    found[row, BASELINE] = of_baseline
+    return found
+
+
+def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
     """The cell of one configuration.
 
     Args:
-        rows: its rows of the metric to report.
+        grid: its values.
         selection: a key of ``SELECTIONS``.
-        chosen_by: its rows of the metric that chooses the step size; None: ``rows``.
-        highest: whether the highest value of ``chosen_by`` is the best.
+        metric: what is reported; its ``chosen_by`` chooses the step size.
 
     Returns:
-        The cell, or None where the replications do not suffice to choose and report separately.
+        The cell, or None where the metric or what chooses was not recorded, or where the replications do not suffice to
+        choose and report separately.
     """
-    choose, report = rows if chosen_by is None else chosen_by, rows
-    if selection == "honest":
-        replications = sorted(rows["replication"].unique())
-        first = replications[: math.ceil(len(replications) / 2)]
-        is_first = rows["replication"].isin(first)
-        choose, report = rows[is_first], rows[~is_first]
-        if report.empty:
-            return None
-    metric, run_id = rows["metric"].iloc[0], rows["run_id"].iloc[0]
-    chosen, reported = summarise(choose).loc[choose["metric"].iloc[0]], summarise(report).loc[metric]
-    best = best_step_size(chosen, highest)
+    if not {metric.name, metric.chosen_by} <= grid.values.keys():
+        return None
+    choosing, reporting = _choosing_and_reporting(grid.replication, selection)
+    if not reporting.any():
+        return None
+    chosen = grid.means(metric.chosen_by, choosing[None].astype(float))[0]
+    best = _best(chosen, quantities.metric(metric.chosen_by).highest)
     if best is None:
-        mean = error = math.nan
-    elif len(chosen) == 1:  # nothing to choose; an adapted step size differs between the halves
-        best = float(reported.index[0])
-        mean, error = reported.iloc[0][["mean", "error"]]
+        mean = error = step_size = math.nan
     else:
-        mean, error = reported.loc[best, ["mean", "error"]]
+        mean = grid.means(metric.name, reporting[None].astype(float))[0, best]
+        error = grid.errors(metric.name, reporting)[best]
+        step_size = grid.step_size[best] if grid.adapted is None else grid.adapted[reporting].mean()
     return Cell(
         mean=float(mean),
         error=float(error),
-        step_size=math.nan if best is None else best,
-        edge=_edge(best, chosen.index),
-        replications=int(reported["replications"].iloc[0]),
+        step_size=float(step_size),
+        edge="" if best is None or len(chosen) < 2 else {0: "low", len(chosen) - 1: "high"}.get(best, ""),
+        replications=int(reporting.sum()),
         step_sizes=len(chosen),
-        ineligible=int((chosen["non_finite"] > 0).sum()),
-        run_id=str(run_id),
+        ineligible=int((grid.diverged(metric.chosen_by, choosing) > 0).sum()),
+        run_id=grid.run_ids[0],
     )
 
 
-def tabulate(frame: pd.DataFrame, spec: TableSpec, metric: str, selection: str) -> Cells:
+def tabulate(grids: Grids, spec: TableSpec, metric: str, selection: str) -> Cells:
     """All cells of one table.
 
     Args:
-        frame: metrics with one run per configuration (``newest_runs``).
+        grids: the values of every configuration (``collect``).
         spec: the table.
         metric: a key of ``spec.metrics``.
         selection: a key of ``SELECTIONS``.
     """
-    chosen_by = spec.metrics[metric].chosen_by or metric
-    highest = spec.chooses_highest(metric)
-    frame = frame[frame["metric"].isin([metric, chosen_by])]
-    baseline = _is_baseline(frame, spec)
-    cells: dict[tuple[tuple[str, ...], str], Cell] = {}
-
-    def selected(rows: pd.DataFrame) -> Cell | None:
-        reported, choosing = (rows[rows["metric"] == name] for name in (metric, chosen_by))
-        return None if reported.empty else select(reported, selection, choosing, highest)
-
-    for values, rows in frame[~baseline].groupby(list(spec.keys)):
-        cell = selected(rows)
+    wanted = {*itertools.product(spec.row_values(), [*spec.labels[spec.columns], BASELINE])}
+    cells = {}
+    for (row, column), values in grids.items():
+        cell = select(values, selection, spec.metrics[metric]) if (row, column) in wanted else None
         if cell is not None:
-            cells[values[:-1], values[-1]] = _beside_print(
-                cell, spec, dict(zip(spec.keys, values, strict=True)), metric
-            )
-    if spec.baseline:
-        for values, rows in frame[baseline].groupby(list(spec.baseline.keys)):
-            cell = selected(rows)
-            if cell is None:
-                continue
-            where = dict(zip(spec.baseline.keys, values, strict=True))
-            cell = _beside_print(cell, spec, where, metric, spec.baseline.published)
-            for row in spec.row_values():
-                if where.items() <= dict(zip(spec.rows, row, strict=True)).items():
-                    cells[row, BASELINE] = cell
-    wanted = {*spec.labels[spec.columns], BASELINE}
-    return {key: cell for key, cell in cells.items() if key[0] in spec.row_values() and key[1] in wanted}
+            cells[row, column] = _beside_print(cell, spec, row, column, metric)
+    return cells
 
 
-def _is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+def _choosing_and_reporting(replication: np.ndarray, selection: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which replications choose the step size and which are reported, (replications,) each."""
+    if selection != "honest":
+        return np.ones(replication.shape, bool), np.ones(replication.shape, bool)
+    labels = np.unique(replication)
+    first = np.isin(replication, labels[: math.ceil(len(labels) / 2)])
+    return first, ~first
+
+
+def _best(means: np.ndarray, highest: bool) -> int | None:
+    """The step size with the lowest mean, the first among equals; None where a chain diverged at every step size."""
+    if np.isnan(means).all():
+        return None
+    return int(np.nanargmax(means) if highest else np.nanargmin(means))
+
+
+def is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+    """Whether rows are of the runs of the reference column."""
     result = pd.Series(spec.baseline is not None, index=frame.index)
     for key, value in spec.baseline.where.items() if spec.baseline else ():
         result &= frame[key] == value
     return result
 
 
-def _beside_print(
-    cell: Cell, spec: TableSpec, where: dict[str, str], metric: str, printed: pd.DataFrame | None = None
-) -> Cell:
+def _beside_print(cell: Cell, spec: TableSpec, row: tuple[str, ...], column: str, metric: str) -> Cell:
     if spec.published is None or metric not in spec.published.beside:
         return cell
-    values = spec.published.values if printed is None else printed
-    if not set(values.index.names) <= set(where):
-        return cell
+    values = spec.published.values
+    where = dict(zip(spec.keys, (*row, column), strict=True))
+    if column == BASELINE:
+        if spec.baseline is None or spec.baseline.published is None:
+            return cell
+        values = spec.baseline.published
     index = tuple(where[key] for key in values.index.names)
     label = index if len(index) > 1 else index[0]
     if label not in values.index:
         return cell
     value, error = values.loc[label, ["value", "error"]]
     return replace(cell, published=float(value), published_error=float(error))
-
-
-def _edge(best: float | None, grid: pd.Index) -> str:
-    if best is None or len(grid) < 2:
-        return ""
-    return {grid.min(): "low", grid.max(): "high"}.get(best, "")

@@ -11,10 +11,11 @@ import math
 import re
 from dataclasses import dataclass
 
+from smile.tables.conditions import Where, parse_where
+
 __all__ = ["Claim", "holds", "parse_claim"]
 
-_CLAIM = re.compile(r"([\w+]+) (?:(<|beats)|within factor (\S+) of) ([\w+]+)(?: where (.+))?")
-_CONDITION = re.compile(r"(\w+) (?:= (\w+)|in \[([\w, ]+)\])")
+_CLAIM = re.compile(r"(\S+) (?:(<|beats)|within factor (\S+) of) (\S+)(?: where (.+))?")
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,7 @@ class Claim:
     right: str
     sign: str  # < or beats, or ≈ with a factor
     factor: float | None
-    where: dict[str, tuple[str, ...]]
-
-    def covers(self, row: dict[str, str]) -> bool:
-        """Whether the claim is about this row."""
-        return all(row[key] in allowed for key, allowed in self.where.items())
+    where: Where
 
 
 def parse_claim(text: str) -> Claim:
@@ -46,15 +43,10 @@ def parse_claim(text: str) -> Claim:
         )
     left, sign, factor, right, conditions = match.groups()
     left, right = left.replace("+", " "), right.replace("+", " ")
-    where = {}
-    for condition in conditions.split(" and ") if conditions else ():
-        part = _CONDITION.fullmatch(condition)
-        if not part:
-            raise ValueError(
-                f"claim {text!r}: {condition!r} is neither 'key = value' nor 'key in [value, value]'"
-            )
-        key, value, values = part.groups()
-        where[key] = (value,) if value else tuple(entry.strip() for entry in values.split(","))
+    try:
+        where = parse_where(conditions or "")
+    except ValueError as error:
+        raise ValueError(f"claim {text!r}: {error}") from None
     return Claim(text, left, right, sign or "≈", float(factor) if factor else None, where)
 
 

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from smile.arguments import OneLineParser
 from smile.paths import experiment_dir
 from smile.tables.build import build_table
-from smile.tables.render import LEGEND, summary_lines, terminal_table
-from smile.tables.spec import SpecError, load_spec, table_names
+from smile.tables.cells import Cells
+from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
+from smile.tables.spec import SpecError, TableSpec, load_spec, table_names
+from smile.tables.summary import summary_lines
 from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
@@ -49,11 +52,18 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     metric = next(iter(spec.metrics))
     selection = spec.selections[0]
     cells = report.tables[metric, selection]
-    console.print(terminal_table(spec, cells, metric, selection))
-    for line in (*summary_lines(spec, cells), LEGEND):
+    console.print(_table(spec, cells, metric, selection))
+    for line in (*report.omissions, *summary_lines(spec, cells), LEGEND):
         console.print(line, highlight=False)
     for path in report.paths:
         print(path)
+
+
+def _table(spec: TableSpec, cells: Cells, metric: str, selection: str) -> Table:
+    table = Table(*column_names(spec), title=heading(spec, metric, selection), show_lines=True)
+    for labels, row in rows(spec, cells):
+        table.add_row(*labels, *("\n".join(cell_lines(cell)) for cell in row))
+    return table
 
 
 def _largest_scale(results: Path, name: str) -> str:

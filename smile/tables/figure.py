@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from smile.tables.cells import BASELINE, Cells
+from smile.tables.cells import BASELINE, Cell, Cells, Grids
+from smile.tables.grid import Grid
 from smile.tables.spec import TableSpec
-from smile.tracking.statistics import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +37,11 @@ _STYLES = (
 )
 
 
-def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str, caption: str = "") -> Figure:
+def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str = "") -> Figure:
     """Draws the figure of one metric.
 
     Args:
-        frame: metrics with one run per configuration.
+        grids: the values of every configuration.
         spec: the table; its last row key runs across the panels, the others down.
         cells: the table's cells by all replications, for the marks at the best step sizes, the published values and the
             baseline.
@@ -61,11 +60,11 @@ def draw(frame: pd.DataFrame, spec: TableSpec, cells: Cells, metric: str, captio
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
-    groups = dict(iter(frame[frame["metric"] == metric].groupby(list(spec.keys))))
     for axis, row in zip(axes.flat, spec.row_values(), strict=True):
         for (color, marker), column in zip(_STYLES, spec.labels[spec.columns], strict=False):
-            if (*row, column) in groups:
-                _draw_line(axis, groups[(*row, column)], cells, (row, column), color, marker)
+            grid = grids.get((row, column))
+            if grid is not None and metric in grid.values:
+                _draw_line(axis, grid, metric, cells.get((row, column)), color, marker)
         if (row, BASELINE) in cells:
             axis.axhline(cells[row, BASELINE].mean, color="0.35", linestyle=":", linewidth=1.3)
         axis.set(xscale="log", yscale="linear" if spec.metrics[metric].highest else "log")
@@ -106,16 +105,14 @@ def _limit(axes: Sequence[Axes], highest: bool) -> None:
         axes[0].set_ylim(bottom - margin, top + margin)
 
 
-def _draw_line(
-    axis: Axes, rows: pd.DataFrame, cells: Cells, key: tuple[tuple[str, ...], str], color: str, marker: str
-) -> None:
-    line = summarise(rows).droplevel("metric").sort_index()
-    low = line["mean"] - line["error"]
+def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, color: str, marker: str) -> None:
+    every = np.ones(grid.replication.shape, bool)
+    mean, error = grid.means(metric, every[None].astype(float))[0], grid.errors(metric, every)
+    low = mean - error
     if axis.get_yscale() == "log":
-        low = low.where(low > 0, line["mean"] / 3)
-    axis.fill_between(line.index, low, line["mean"] + line["error"], color=color, alpha=0.2, linewidth=0)
-    axis.plot(line.index, line["mean"], color=color, marker=marker, markersize=3, linewidth=1.2)
-    cell = cells.get(key)
+        low = np.where(low > 0, low, mean / 3)
+    axis.fill_between(grid.step_size, low, mean + error, color=color, alpha=0.2, linewidth=0)
+    axis.plot(grid.step_size, mean, color=color, marker=marker, markersize=3, linewidth=1.2)
     if cell is None:
         return
     if math.isfinite(cell.mean):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,17 @@ import pandas as pd
 import yaml
 
 from smile.paths import experiments_dir
+from smile.quantities import VALIDATION, Metric, metric
 from smile.tables.claims import Claim, parse_claim
+from smile.tables.conditions import Where, parse_where
 
-__all__ = ["Baseline", "Metric", "Published", "SpecError", "TableSpec", "load_spec", "table_names"]
+__all__ = ["Baseline", "Published", "SpecError", "StandIn", "TableSpec", "load_spec", "table_names"]
 
 SPEC_FILE = "table.yaml"
 
 
 class SpecError(ValueError):
     """A table that does not exist or cannot be read, in one line."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a table.
-
-    Attributes:
-        label: what the table calls it.
-        highest: whether the highest value is the best, not the lowest.
-        chosen_by: metric that chooses the step size, the highest value of which is the best where that holds of the
-            metric it validates; None: the metric itself.
-    """
-
-    label: str
-    highest: bool = False
-    chosen_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +50,15 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class StandIn:
+    """A metric that stands in for another one ``where`` a run has not recorded that: ``bias where target = icg``."""
+
+    text: str
+    metric: str
+    where: Where
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """One table. ``labels`` maps each row and column key to {value in the data: label}, in order of appearance.
 
@@ -79,17 +74,13 @@ class TableSpec:
     columns: str
     labels: dict[str, dict[str, str]]
     metrics: dict[str, Metric]
+    stand_ins: dict[str, tuple[StandIn, ...]] = field(default_factory=dict)  # by metric
     figure: str = ""  # the metric that the figure shows; empty: the first
     published: Published | None = None
     baseline: Baseline | None = None
     claims: tuple[Claim, ...] = field(default=())
     notes: tuple[str, ...] = ()
     captions: dict[str, str] = field(default_factory=dict)
-
-    def chooses_highest(self, metric: str) -> bool:
-        """Whether the highest value of what chooses the step size of ``metric`` is the best."""
-        validated = (self.metrics[metric].chosen_by or metric).removeprefix("validation_")
-        return self.metrics.get(validated, self.metrics[metric]).highest
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -99,7 +90,7 @@ class TableSpec:
     @property
     def selections(self) -> tuple[str, ...]:
         """How step sizes are chosen: by replications of the metric itself, or on validation data."""
-        is_validated = any(metric.chosen_by for metric in self.metrics.values())
+        is_validated = any(metric.chosen_by.startswith(VALIDATION) for metric in self.metrics.values())
         return ("validation",) if is_validated else ("all", "honest")
 
     def row_values(self) -> list[tuple[str, ...]]:
@@ -138,10 +129,9 @@ def read_spec(path: Path) -> TableSpec:
             values["published"] = _published(path.parent, **published)
         if baseline := values.get("baseline"):
             values["baseline"] = _baseline(path.parent, values, **baseline)
-        values["metrics"] = {
-            name: Metric(**({"label": metric} if isinstance(metric, str) else metric))
-            for name, metric in values["metrics"].items()
-        }
+        entries = [entry if isinstance(entry, dict) else {entry: {}} for entry in values["metrics"]]
+        values["stand_ins"] = dict(filter(None, map(_stand_ins, entries)))
+        values["metrics"] = {declared.name: declared for declared in map(_metric, entries)}
         values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
@@ -151,6 +141,40 @@ def read_spec(path: Path) -> TableSpec:
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     return spec
+
+
+def _metric(entry: dict[str, Any]) -> Metric:
+    """``name: {label: ..., chosen_by: ...}``, or ``name: label``."""
+    ((name, changes),) = entry.items()
+    changes = {"label": changes} if isinstance(changes, str) else dict(changes)
+    changes.pop("stand_ins", None)
+    if wrong := set(changes) - {"label", "chosen_by"}:
+        raise ValueError(
+            f"metric {name}: {', '.join(sorted(wrong))} cannot be changed: valid are label, chosen_by, stand_ins"
+        )
+    changed = replace(_comparable(name), **changes)
+    _comparable(changed.chosen_by)
+    return changed
+
+
+def _stand_ins(entry: dict[str, Any]) -> tuple[str, tuple[StandIn, ...]] | None:
+    ((name, changes),) = entry.items()
+    if isinstance(changes, str) or "stand_ins" not in changes:
+        return None
+    found = []
+    for text in changes["stand_ins"]:
+        metric_name, _, conditions = text.partition(" where ")
+        if _comparable(metric_name).highest != metric(name).highest:
+            raise ValueError(f"{metric_name!r} cannot stand in for {name!r}: the other direction is better")
+        found.append(StandIn(text, metric_name, parse_where(conditions)))
+    return name, tuple(found)
+
+
+def _comparable(name: str) -> Metric:
+    found = metric(name)
+    if not found.comparable:
+        raise ValueError(f"no value of metric {name!r} is better than another, so that it can choose nothing")
+    return found
 
 
 def _published(
@@ -173,7 +197,11 @@ def _baseline(
 
 
 def _read_printed(path: Path, keys: Sequence[str]) -> pd.DataFrame:
-    frame = pd.read_csv(path).set_index(list(keys))
+    frame = pd.read_csv(path)
+    if missing := set(keys) - set(frame.columns):
+        columns = ", ".join(frame.columns)
+        raise ValueError(f"{path.name} has no column {', '.join(sorted(missing))}: it has {columns}")
+    frame = frame.set_index(list(keys))
     if not frame.index.is_unique:
         raise ValueError(f"{path.name} has several rows with the same {', '.join(keys)}")
     return frame
@@ -187,16 +215,31 @@ def _check(spec: TableSpec) -> None:
     for key in spec.keys:
         if key not in spec.labels:
             raise ValueError(f"no labels for {key}")
-    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
+    for stand_in in itertools.chain(*spec.stand_ins.values()):
+        _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
+    of_baseline = spec.baseline.keys if spec.baseline else ()
+    of_print = spec.published.keys if spec.published else ()
+    for what, keys, valid in (("published", of_print, spec.keys), ("baseline", of_baseline, spec.rows)):
+        if unknown := set(keys) - set(valid):
+            raise ValueError(
+                f"{what} has the keys {', '.join(sorted(unknown))}: valid are {', '.join(valid)}"
+            )
     for claim in spec.claims:
-        for name in (claim.left, claim.right):
-            if name not in names:
-                raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
-        for key, allowed in claim.where.items():
-            if key not in spec.rows:
-                raise ValueError(f"claim {claim.text!r} names {key!r}: valid are {', '.join(spec.rows)}")
-            if wrong := set(allowed) - set(spec.labels[key]):
-                valid = ", ".join(spec.labels[key])
-                raise ValueError(
-                    f"claim {claim.text!r} names {key} {', '.join(sorted(wrong))}: valid are {valid}"
-                )
+        _check_claim(spec, claim)
+
+
+def _check_claim(spec: TableSpec, claim: Claim) -> None:
+    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
+    for name in (claim.left, claim.right):
+        if name not in names:
+            raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
+    _check_where(spec, f"claim {claim.text!r}", claim.where, spec.rows)
+
+
+def _check_where(spec: TableSpec, what: str, where: Where, keys: Sequence[str]) -> None:
+    for key, allowed in where.items():
+        if key not in keys:
+            raise ValueError(f"{what} names {key!r}: valid are {', '.join(keys)}")
+        if wrong := set(allowed) - set(spec.labels[key]):
+            valid = ", ".join(spec.labels[key])
+            raise ValueError(f"{what} names {key} {', '.join(sorted(wrong))}: valid are {valid}")

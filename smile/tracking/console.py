@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from smile import stop
+from smile.quantities import METRICS
 from smile.tracking import status
 from smile.tracking.parquet import is_finished, read_run
 from smile.tracking.statistics import best_step_size, criterion, summarise
@@ -42,20 +43,8 @@ _LINE_INTERVAL_SECONDS = 10.0
 _DISPLAY_INTERVAL_SECONDS = 0.25
 _REPORT_INTERVAL_SECONDS = 1.0
 
-_COLUMNS = {
-    "bias": "bias",
-    "wasserstein": "Wasserstein",
-    "ess_per_gradient": "ESS / gradient",
-    "lppd": "LPPD",
-    "lppd_gain": "gain over DE",
-    "rmse": "RMSE",
-    "accuracy": "accuracy",
-    "validation_lppd": "val. LPPD",
-    "rhat_median": "R-hat",
-    "final_step_size": "final step",
-    "num_resets": "resets",
-    "num_divergent": "divergent",
-}
+_COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
+_UNDEFINED_FOR_FEW_DRAWS = ("rhat_max", "rhat_median", "ess_min")  # where NaN is no divergence
 
 
 @contextmanager
@@ -178,7 +167,7 @@ def outcome(run_dir: Path) -> str:
     best = best_step_size(summary.loc[rule.chosen_by], rule.highest)
     if best is None:
         return f"diverged at every step size, {seconds}"
-    return f"{rule.label} {_cell(summary.loc[(rule.reported, best)])} at step size {best:.1e}, {seconds}"
+    return f"{rule.heading} {_cell(summary.loc[(rule.name, best)])} at step size {best:.1e}, {seconds}"
 
 
 def summary_table(rows: pd.DataFrame) -> None:
@@ -194,7 +183,7 @@ def summary_table(rows: pd.DataFrame) -> None:
     table = Table("step size", *(_COLUMNS[metric] for metric in metrics), box=box.SIMPLE_HEAD)
     for step_size in sorted(summary.index.get_level_values("step_size").unique()):
         cells = [
-            "—" if metric == "rhat_median" and pd.isna(summary.loc[(metric, step_size), "mean"])
+            "—" if metric in _UNDEFINED_FOR_FEW_DRAWS and pd.isna(summary.loc[(metric, step_size), "mean"])
             else _cell(summary.loc[(metric, step_size)])
             for metric in metrics
         ]  # fmt: skip

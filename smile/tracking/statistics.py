@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import pandas as pd
 
-__all__ = ["Criterion", "best_step_size", "criterion", "summarise"]
+from smile.quantities import METRICS, Metric
+
+__all__ = ["best_step_size", "criterion", "summarise"]
 
 
-class Criterion(NamedTuple):
-    """How a step size is chosen.
-
-    Attributes:
-        chosen_by: metric that decides.
-        reported: metric that says what was reached.
-        label: of the reported metric.
-        highest: whether the highest value decides, not the lowest.
-    """
-
-    chosen_by: str
-    reported: str
-    label: str
-    highest: bool
+_DECISIVE = (METRICS["bias"], METRICS["lppd"])  # what decides on validation data is never what is reported
 
 
-_CRITERIA = (
-    Criterion("bias", "bias", "bias", highest=False),
-    Criterion("validation_lppd", "lppd", "LPPD", highest=True),  # never by the rows that are reported
-)
-
-
-def criterion(metrics: Iterable[str]) -> Criterion | None:
-    """What decides among the step sizes of a run with these metrics."""
+def criterion(metrics: Iterable[str]) -> Metric | None:
+    """The metric that says what a run with these metrics has reached; its ``chosen_by`` decides among step sizes."""
     known = set(metrics)
-    return next((found for found in _CRITERIA if found.chosen_by in known), None)
+    return next((metric for metric in _DECISIVE if metric.chosen_by in known), None)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:

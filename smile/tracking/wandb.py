@@ -137,10 +137,10 @@ def _log(run: wandb.Run, rows: pd.DataFrame) -> None:
     run.summary["gradient_evaluations"] = int(rows["gradient_evaluations"].max())
     rule = criterion(means)
     if rule and (best := best_step_size(summary.loc[rule.chosen_by], rule.highest)) is not None:
-        cell = summary.loc[(rule.reported, best)]
+        cell = summary.loc[(rule.name, best)]
         run.summary["best/step_size"] = best
-        run.summary[f"best/{rule.reported}"] = float(cell["mean"])
-        run.summary[f"best/{rule.reported}_error"] = float(cell["error"])
+        run.summary[f"best/{rule.name}"] = float(cell["mean"])
+        run.summary[f"best/{rule.name}_error"] = float(cell["error"])
 
 
 def _is_logged_in(settings: wandb.Settings) -> bool:

@@ -10,73 +10,32 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from small_table import SPEC, run_rows, write_spec
 
+from smile.quantities import metric
 from smile.tables import build_table, load_spec, table_names
-from smile.tables.cells import BASELINE, newest_runs, select, tabulate
+from smile.tables.cells import BASELINE, collect, newest_runs, select, tabulate
 from smile.tables.claims import holds, parse_claim
 from smile.tables.cli import main
-from smile.tables.render import summary_lines
+from smile.tables.conditions import covers, parse_where
+from smile.tables.grid import Grid, arrange
 from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tables.summary import summary_lines
 from smile.tracking.parquet import write_metrics
 
 NAN = math.nan
 
-SPEC = """
-title: A table
-commands: ["smile +experiment=small scale={scale}"]
-rows: [target, noise]
-columns: sampler
-labels:
-  target: {icg: ICG}
-  noise: {isotropic: isotropic, spatially_varied: spatially varied}
-  sampler: {smile: SMILE-naive, psmile: pSMILE-naive}
-metrics: {bias: bias, wasserstein: Wasserstein}
-published: {file: published.csv, keys: [target, noise, sampler], metric: bias, error: error}
-baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}
-claims: ["psmile < smile where noise in [isotropic]", "smile within factor 3 of baseline"]
-"""
-PUBLISHED = "target,noise,sampler,bias,error\nicg,isotropic,smile,0.5,0.1\nicg,isotropic,psmile,3.0,0.2\n"
+
+BIAS = metric("bias")
 
 
-def run_rows(
-    values: dict[float, list[float]],
-    *,
-    run_id: str = "r",
-    noise: str = "isotropic",
-    sampler: str = "smile",
-    created: str = "2025-01-01",
-    first: int = 0,
-) -> list[dict[str, Any]]:
-    """Rows of one run from {step size: value of each replication}, counted from ``first``."""
-    constant = {
-        "run_id": run_id, "experiment": "small", "scale": "smoke", "variant": "", "target": "icg", "noise": noise,
-        "data": "none",
-        "model": "none",
-        "noise_source": "injected", "noise_distribution": "gaussian", "sampler": sampler, "tuner": "none", "seed": 0,
-        "num_steps": 10, "gradient_evaluations": 20, "wall_seconds": 1.5, "smile_version": "0", "jax_version": "0",
-        "git_commit": "abc", "created": created,
-    }  # fmt: skip
-    return [
-        {**constant, "step_size": step_size, "replication": replication, "metric": metric, "value": value}
-        for step_size, row in values.items()
-        for replication, value in enumerate(row, start=first)
-        for metric in ("bias", "wasserstein")
-    ]
-
-
-def bias(values: dict[float, list[float]]) -> pd.DataFrame:
-    frame = pd.DataFrame(run_rows(values))
-    return frame[frame["metric"] == "bias"]
+def bias(values: dict[float, list[float]]) -> Grid:
+    return arrange(pd.DataFrame(run_rows(values, metrics=("bias",))))
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> TableSpec:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "table.yaml").write_text(SPEC)
-    (folder / "published.csv").write_text(PUBLISHED)
-    (folder / "baseline.csv").write_text("target,bias\nicg,0.4\n")
-    return read_spec(folder / "table.yaml")
+    return read_spec(write_spec(tmp_path))
 
 
 @pytest.fixture
@@ -99,7 +58,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("best", "edge"), [(0.1, "low"), (0.2, ""), (0.4, "high")])
 def test_best_and_edge(best: float, edge: str) -> None:
     cell = select(
-        bias({step: [1.0, 2.0, 3.0] if step == best else [9.0] * 3 for step in (0.1, 0.2, 0.4)}), "all"
+        bias({step: [1.0, 2.0, 3.0] if step == best else [9.0] * 3 for step in (0.1, 0.2, 0.4)}), "all", BIAS
     )
     assert cell is not None
     assert (cell.step_size, cell.edge, cell.replications, cell.ineligible) == (best, edge, 3, 0)
@@ -108,13 +67,13 @@ def test_best_and_edge(best: float, edge: str) -> None:
 
 
 def test_step_size_with_a_diverged_replication_is_not_eligible() -> None:
-    cell = select(bias({0.1: [5.0, 5.0], 0.2: [0.1, NAN], 0.4: [0.1, math.inf]}), "all")
+    cell = select(bias({0.1: [5.0, 5.0], 0.2: [0.1, NAN], 0.4: [0.1, math.inf]}), "all", BIAS)
     assert cell is not None
     assert (cell.step_size, cell.mean, cell.edge, cell.ineligible) == (0.1, 5.0, "low", 2)
 
 
 def test_all_diverged_has_no_number() -> None:
-    cell = select(bias({0.1: [NAN, 1.0], 0.2: [NAN, NAN]}), "all")
+    cell = select(bias({0.1: [NAN, 1.0], 0.2: [NAN, NAN]}), "all", BIAS)
     assert cell is not None
     assert math.isnan(cell.mean)
     assert math.isnan(cell.step_size)
@@ -124,7 +83,7 @@ def test_all_diverged_has_no_number() -> None:
 def test_honest_chooses_on_the_first_half_and_reports_the_other() -> None:
     # ceil(5 / 2) = 3 choose 0.1; all five would choose 0.2
     rows = bias({0.1: [1.0, 1.0, 1.0, 8.0, 10.0], 0.2: [2.0, 2.0, 2.0, 0.0, 0.0]})
-    honest, everything = select(rows, "honest"), select(rows, "all")
+    honest, everything = select(rows, "honest", BIAS), select(rows, "all", BIAS)
     assert honest is not None
     assert everything is not None
     assert (honest.step_size, honest.mean, honest.error, honest.replications) == (0.1, 9.0, 1.0, 2)
@@ -132,21 +91,21 @@ def test_honest_chooses_on_the_first_half_and_reports_the_other() -> None:
 
 
 def test_honest_reports_a_divergence_it_did_not_see() -> None:
-    cell = select(bias({0.1: [1.0, NAN], 0.2: [2.0, 2.0]}), "honest")
+    cell = select(bias({0.1: [1.0, NAN], 0.2: [2.0, 2.0]}), "honest", BIAS)
     assert cell is not None
     assert (cell.step_size, cell.ineligible) == (0.1, 0)
     assert math.isnan(cell.mean)
 
 
 def test_honest_needs_two_replications() -> None:
-    assert select(bias({0.1: [1.0]}), "honest") is None
+    assert select(bias({0.1: [1.0]}), "honest", BIAS) is None
 
 
 def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
     frame = pd.concat(pd.read_parquet(path) for path in results.glob("runs/*/metrics.parquet"))
-    frame, replaced = newest_runs(frame, spec.keys)
-    cells = tabulate(frame, spec, "bias", "all")
-    assert replaced == 1
+    runs, older = newest_runs(frame.drop_duplicates("run_id"), spec)
+    cells = tabulate(collect(frame[frame["run_id"].isin(runs["run_id"])], spec), spec, "bias", "all")
+    assert list(older["run_id"]) == ["old"]
     isotropic, varied = ("icg", "isotropic"), ("icg", "spatially_varied")
     assert set(cells) == {
         (isotropic, "smile"),
@@ -176,7 +135,7 @@ def test_files(spec: TableSpec, results: Path) -> None:
     assert "| ICG | isotropic | **1.000 ± 0.500** @ 2.0e-1<br>print 0.500 ± 0.100, 2.0×" in text
     assert "@ 1.0e-1↓<br>print 3.000 ± 0.200, 0.33×" in text
     assert "| ICG | spatially varied | diverged ° | — | 0.500 ± 0.100 @ 4.0e-1" in text
-    assert "1 older runs of the same cells are not shown" in text
+    assert "- 1 older run of the same cells is not shown.\n" in text
     assert "| `psmile < smile where noise in [isotropic]` | 0 of 1 | " in text
     tex = (results / "table.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
@@ -191,10 +150,9 @@ def test_files(spec: TableSpec, results: Path) -> None:
 
 def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None:
     """The highest validation LPPD lies at 0.1, the highest test LPPD at 0.2."""
-    rows = pd.DataFrame(run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0], 0.4: [NAN, 9.0]}))
-    validation = pd.DataFrame(run_rows({0.1: [4.0, 4.0], 0.2: [3.0, 3.0], 0.4: [9.0, NAN]}))
-    both = (frame[frame["metric"] == "bias"] for frame in (rows, validation))
-    cell = select(next(both), "validation", next(both), highest=True)
+    test = run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0], 0.4: [NAN, 9.0]}, metrics=["lppd"])
+    validation = run_rows({0.1: [4.0, 4.0], 0.2: [3.0, 3.0], 0.4: [9.0, NAN]}, metrics=["validation_lppd"])
+    cell = select(arrange(pd.DataFrame(test + validation)), "validation", metric("lppd"))
     assert cell is not None
     assert (cell.mean, cell.step_size, cell.edge, cell.ineligible) == (1.5, 0.1, "low", 1)
 
@@ -202,8 +160,9 @@ def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None
 def test_claims() -> None:
     claim = parse_claim("a within factor 3 of b where x in [u, v] and y = w")
     assert claim.where == {"x": ("u", "v"), "y": ("w",)}
-    assert claim.covers({"x": "v", "y": "w"})
-    assert not claim.covers({"x": "z", "y": "w"})
+    assert covers(claim.where, {"x": "v", "y": "w"})
+    assert not covers(claim.where, {"x": "z", "y": "w"})
+    assert parse_where("x = a=1+b and y in [c d, e]") == {"x": ("a=1 b",), "y": ("c d", "e")}
     assert holds(claim, 1.0, 2.9) is True
     assert holds(claim, 3.1, 1.0) is False
     assert holds(parse_claim("a < b"), 1.0, 1.0) is False
@@ -224,6 +183,24 @@ def test_claims() -> None:
         ("title:", "titel:", "titel"),
         ("published.csv", "nowhere.csv", "nowhere.csv"),
         ("columns: sampler", "columns: tuner", "no labels for tuner"),
+        (
+            "[target, noise, sampler]",
+            "[data]",
+            "published.csv has no column data: it has target, noise, sampler, ",
+        ),
+        (
+            "keys: [target], published: baseline.csv",
+            "keys: [sampler]",
+            "baseline has the keys sampler: valid are target, noise",
+        ),
+        ("bias: bias", "bais: bias", r"no metric 'bais' \(did you mean bias\?\): valid are bias, "),
+        ("bias: bias", "num_resets: resets", "no value of metric 'num_resets' is better than another"),
+        (
+            "bias: bias",
+            "bias: {highest: true}",
+            "metric bias: highest cannot be changed: valid are label, chosen_by",
+        ),
+        ("bias: bias", "bias: {chosen_by: wasserstien}", r"'wasserstien' \(did you mean wasserstein\?\)"),
     ],
 )
 def test_wrong_specs(spec: TableSpec, tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -296,18 +273,14 @@ def test_command_line_takes_the_largest_scale(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_path: Path):
     """The error is lowest at a step size that the validation density, the highest of which is the best, refuses."""
-    text = SPEC.replace(
-        "metrics: {bias: bias, wasserstein: Wasserstein}",
-        "metrics: {lppd: {label: LPPD, highest: true, chosen_by: validation_lppd},"
-        " error: {label: error, chosen_by: validation_lppd}}",
-    )
+    text = SPEC.replace("metrics: [bias: bias, wasserstein: Wasserstein]", "metrics: [lppd, ece]")
     text = "\n".join(
         line for line in text.splitlines() if not line.startswith(("published", "baseline", "claims"))
     )
     (tmp_path / "small" / "table.yaml").write_text(text)
     chosen = read_spec(tmp_path / "small" / "table.yaml")
     rows = run_rows({0.1: [0.0], 0.2: [0.0]})
-    values = {"lppd": (-2.0, -1.0), "validation_lppd": (-2.1, -1.1), "error": (0.1, 0.3)}
+    values = {"lppd": (-2.0, -1.0), "validation_lppd": (-2.1, -1.1), "ece": (0.1, 0.3)}
     frame = pd.DataFrame(
         [
             {**row, "metric": name, "value": pair[row["step_size"] == 0.2]}
@@ -316,5 +289,5 @@ def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_pa
             if row["metric"] == "bias"
         ]
     ).assign(method="smile none")
-    cell = tabulate(frame, chosen, "error", "validation")[("icg", "isotropic"), "smile"]
+    cell = tabulate(collect(frame, chosen), chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
     assert (cell.step_size, cell.mean) == (0.2, 0.3)

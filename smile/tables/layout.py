@@ -1,0 +1,105 @@
+"""What all formats of a table share: its rows, and every cell, heading and number as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
+from smile.tables.spec import TableSpec
+
+__all__ = [
+    "LEGEND",
+    "MISSING",
+    "Tables",
+    "best_of_row",
+    "cell_lines",
+    "column_names",
+    "heading",
+    "rows",
+    "value",
+]
+
+# The cells of every (metric, selection).
+Tables = dict[tuple[str, str], Cells]
+
+MISSING = "—"
+
+LEGEND = (
+    "Cell: mean ± standard error over replications at the best step size, and that step size; below it the published "
+    "value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step size is "
+    "the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, which "
+    "were not eligible. —: no run, or none with this metric."
+)
+
+_EDGES = {"": "", "low": "↓", "high": "↑"}
+
+
+def heading(spec: TableSpec, metric: str, selection: str) -> str:
+    label = spec.metrics[metric].label
+    return f"{label[:1].upper()}{label[1:]}; {SELECTIONS[selection]}"
+
+
+def column_names(spec: TableSpec) -> list[str]:
+    baseline = [spec.baseline.label] if spec.baseline else []
+    return [*spec.rows, *spec.labels[spec.columns].values(), *baseline]
+
+
+def rows(spec: TableSpec, cells: Cells) -> Iterator[tuple[list[str], list[Cell | None]]]:
+    columns = [*spec.labels[spec.columns], *([BASELINE] if spec.baseline else [])]
+    for row in spec.row_values():
+        labels = [spec.labels[key][value] for key, value in zip(spec.rows, row, strict=True)]
+        yield labels, [cells.get((row, column)) for column in columns]
+
+
+def best_of_row(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> Cell | None:
+    """The best cell of a row; the baseline comes last and does not compete."""
+    own = row[: len(spec.labels[spec.columns])]
+    finite = [cell for cell in own if cell is not None and math.isfinite(cell.mean)]
+    return min(finite, key=lambda cell: -cell.mean if highest else cell.mean, default=None)
+
+
+def cell_lines(cell: Cell | None) -> list[str]:
+    if cell is None:
+        return [MISSING]
+    diverged = "°" if cell.ineligible else ""
+    if math.isnan(cell.mean):
+        ours = f"diverged {diverged}".rstrip()
+    else:
+        at = "" if math.isnan(cell.step_size) else f" @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}"
+        ours = f"{value(cell)}{at}{diverged}"
+    if math.isnan(cell.published):
+        return [ours]
+    ratio = "" if math.isnan(cell.ratio) else f", {_ratio(cell.ratio)}×"
+    return [ours, f"print {_printed(cell)}{ratio}"]
+
+
+def value(cell: Cell) -> str:
+    return MISSING if math.isnan(cell.mean) else _number(cell.mean, cell.error)
+
+
+def _number(mean: float, error: float) -> str:
+    """Three decimals as in print, more where the mean would lose its second digit or the error its first."""
+    digits = [
+        extra - math.floor(math.log10(x)) for x, extra in ((abs(mean), 1), (error, 0)) if 0 < x < math.inf
+    ]
+    decimals = max(3, *digits) if digits else 3
+    if decimals > 5:
+        return f"{mean:.1e}" + ("" if math.isnan(error) else f" ± {error:.1e}")
+    return f"{mean:.{decimals}f}" + ("" if math.isnan(error) else f" ± {error:.{decimals}f}")
+
+
+def _printed(cell: Cell) -> str:
+    """The published value with the digits that were printed."""
+    decimals = max(3, len(repr(cell.published).partition(".")[2]))
+    error = "" if math.isnan(cell.published_error) else f" ± {cell.published_error:.{decimals}f}"
+    return f"{cell.published:.{decimals}f}{error}"
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.1f}" if 1 <= ratio < 10 else f"{ratio:.2g}"
+
+
+def _step_size(step_size: float) -> str:
+    mantissa, exponent = f"{step_size:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

@@ -1,0 +1,25 @@
+"""Every number behind a table as tidy CSV."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from smile.tables.cells import BASELINE
+from smile.tables.layout import Tables
+from smile.tables.spec import TableSpec
+
+__all__ = ["csv_text"]
+
+
+def csv_text(spec: TableSpec, tables: Tables) -> str:
+    """Every number behind the tables, one row per cell; missing cells are empty."""
+    records = []
+    for (metric, selection), cells in tables.items():
+        columns = [*spec.labels[spec.columns], *([BASELINE] if spec.baseline else [])]
+        for row in spec.row_values():
+            for column in columns:
+                keys = {**dict(zip(spec.rows, row, strict=True)), spec.columns: column}
+                cell = cells.get((row, column))
+                numbers = {**vars(cell), "ratio": cell.ratio} if cell else {}
+                records.append({"metric": metric, "selection": selection, **keys, **numbers})
+    return pd.DataFrame(records).convert_dtypes().to_csv(index=False)
