@@ -87,10 +87,12 @@ class Frame(NamedTuple):
     Attributes:
         rotation: seed of Q; None: the coordinate axes.
         condition_number: ratio of the largest to the smallest s.
+        other_rotation: seed of axes that have nothing to do with those of the target.
     """
 
     rotation: int | None = 1
     condition_number: float = 100.0
+    other_rotation: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Target:
         sample: ``(key, n) -> (n, dim)`` exact draws, or None where none are known.
         handles_chains: whether ``logdensity`` and ``draw_batch`` know trailing chain axes; where not, they are vmapped.
         moments: exact (and possibly other) values of the second moments, by name.
+        is_finite: whether the log density is finite everywhere, so that no step needs to be looked at.
+        published: coordinates that the printed bias is the mean of; empty where nothing is printed.
         frame: what aligned noise is aligned with.
         noise_length: over which spatially varied noise falls by e, in the public code; None where it has none.
     """
@@ -121,8 +125,21 @@ class Target:
     sample: Callable[[PRNGKey, int], jax.Array] | None = None
     moments: Mapping[str, Moments] = field(default_factory=dict)
     handles_chains: bool = False
+    is_finite: bool = False
+    published: tuple[int, ...] = ()
     frame: Frame = field(default_factory=Frame)
     noise_length: float | None = None
+
+    def started_exactly(self) -> Target:
+        """The same target whose chains start at exact draws, one position of which is an array.
+
+        Raises:
+            ValueError: where exact draws are not known.
+        """
+        sample = self.sample
+        if sample is None:
+            raise ValueError(f"{self.name} has no exact draws to start from")
+        return self.replace(init=lambda key: sample(key, 1)[0])
 
     def replace(self, **changes: Any) -> Target:
         """A copy with some fields changed."""

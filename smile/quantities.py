@@ -55,8 +55,14 @@ _DECLARED = (
     Metric("wasserstein", "normalised Wasserstein-2 distance, mean over coordinates", heading="Wasserstein"),
     Metric("wasserstein_max", "normalised Wasserstein-2 distance, largest of the coordinates"),
     Metric("sliced_wasserstein", "normalised sliced Wasserstein-2 distance"),
+    # The same after the first steps alone, which the public code counts as well (docs/deviations.md, A3).
+    Metric("short_bias_published", "bias of second moments after the short run"),
+    Metric("short_wasserstein", "normalised Wasserstein-2 distance after the short run"),
     Metric("diverged", "whether the chain left the finite numbers"),
     # Efficiency (smile/metrics/ess.py).
+    Metric(
+        "ess_moments_min", "effective sample size of the second moments, of one chain, smallest", highest=True
+    ),
     Metric("ess_per_gradient", "effective sample size per gradient", highest=True, heading="ESS / gradient"),
     # Predictions (smile/metrics/predictive.py, smile/metrics/classification.py).
     Metric("lppd", "LPPD", highest=True, chosen_by=_LPPD, heading="LPPD"),

@@ -76,6 +76,11 @@ def _check_network(config: RunConfig, chosen: NetworkChoices) -> None:
     if config.sampler.is_full_batch and chosen.target.batch_size is not None:
         valid = f"null with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("target.batch_size", chosen.target.batch_size, valid)
+    if config.sampler.needs_noise and chosen.target.batch_size is None:
+        valid = f"a number > 0 on the full batch: without noise sampler={config.sampler.name} is not ergodic"
+        raise ConfigError("sampler.L", None, valid)
+    if config.short_steps is not None:
+        raise ConfigError("short_steps", config.short_steps, f"null with target={chosen.target.name}")
     if config.burn_in % config.thinning:
         raise ConfigError("burn_in", config.burn_in, f"a multiple of thinning={config.thinning}")
 
@@ -88,6 +93,9 @@ def _check_analytic(config: RunConfig) -> None:
     if config.sampler.is_full_batch and noise.is_noisy:
         valid = f"none with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("noise", noise.name, valid)
+    if config.sampler.needs_noise and not noise.is_noisy and not target.factory:
+        valid = f"a number > 0 with noise=none: without noise sampler={config.sampler.name} is not ergodic"
+        raise ConfigError("sampler.L", None, valid)
     if noise.needs_scales and not target.has_known_scales:
         valid = f"none, isotropic with target={target.name}, as the others need known scales"
         raise ConfigError("noise", noise.name, valid)

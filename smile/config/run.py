@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from smile.options import SEED, boolean, choice, either, file_name, integer, option, text
+from smile.options import SEED, boolean, choice, either, file_name, integer, option, optional, text
 from smile.tracking.wandb import WandbOptions
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class RunConfig:
     num_steps: int = option(integer(1))  # burn-in included
     thinning: int = option(integer(1))
     burn_in: int = option(integer(0))
+    short_steps: int | None = option(optional(integer(1)))  # chains of so many steps are measured, too
     seed: int = option(SEED)
     precision: Literal["float32", "float64"] = option(choice("float32", "float64"))
     scale: str = option(file_name)

@@ -54,7 +54,9 @@ def make_chains(config: RunConfig, target: Target, key: jax.Array) -> Chains:
 
 
 def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
-    """Samples a known target and measures the bias; writes ``draws.npz`` where the target is the user's own.
+    """Samples a known target and measures what is known of it.
+
+    Writes ``draws.npz`` and ``parameters.parquet`` where the target is the user's own.
 
     Args:
         config: of the run.
@@ -64,7 +66,8 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     Returns:
         The rows of the run.
     """
-    assert isinstance(config.target, AnalyticTarget)
+    options = config.target
+    assert isinstance(options, AnalyticTarget)
     start = time.monotonic()
     target = make_target(config)
     noisy = trailing_chains(target)
@@ -72,9 +75,10 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     num_chains = max(1, len(config.step_size)) * config.replications
     with console.progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
+        algorithm = algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters)
         samples = sample(
             noisy,
-            algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters),
+            algorithm,
             chains.step_size,
             key=key_sample,
             num_steps=config.num_steps,
@@ -82,7 +86,20 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
             burn_in=config.burn_in,
             on_chunk=advance,
         )
-    values = measure(target, samples, config.target.moments, _exact_draws(config.target), config.replications)
+    exact_draws = _exact_draws(options)
+    values = measure(target, samples, options.moments, exact_draws)
+    values |= diagnose(samples, config.replications)
+    if config.short_steps is not None:
+        # Independent of the chains above, like the public code's.
+        short = sample(
+            noisy,
+            algorithm,
+            chains.step_size,
+            key=jax.random.fold_in(key_sample, 1),
+            num_steps=config.short_steps,
+        )
+        measured = measure(target, short, options.moments, exact_draws)
+        values |= {f"short_{name}": measured[name] for name in ("bias_published", "wasserstein")}
     table = pd.DataFrame({"step_size": chains.step_size, "replication": chains.replication, **values})
     rows = as_rows(
         config,
@@ -90,44 +107,102 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
         gradient_evaluations=samples.gradient_evaluations,
         seconds=time.monotonic() - start,
     )
-    if config.target.factory:
+    if options.factory:
         write_bytes_atomic(run_dir / "draws.npz", _npz(chains, samples))
+        parameters = summarise_parameters(target, chains, samples, config.replications)
+        buffer = io.BytesIO()
+        parameters.to_parquet(buffer, index=False, compression="zstd")
+        write_bytes_atomic(run_dir / "parameters.parquet", buffer.getvalue())
     return rows
 
 
 def measure(
-    target: Target,
-    samples: Samples,
-    moments: str = "exact",
-    exact_draws: Reference | None = None,
-    replications: int | None = None,
+    target: Target, samples: Samples, moments: str = "exact", exact_draws: Reference | None = None
 ) -> dict[str, np.ndarray]:
-    """The metrics that what is known about the target allows.
+    """The distances from the target that what is known about it allows.
 
     Args:
         target: that was sampled.
         samples: of its chains.
         moments: which of the target's moments define ``bias``.
         exact_draws: for the Wasserstein distances.
-        replications: chains in a row that have the same step size; None: all.
 
     Returns:
-        By name, one value per chain: the mean over coordinates unless the name says otherwise; the effective sample
-        size is that of the worst coordinate, the same for all replications.
+        By name, one value per chain: the mean over coordinates unless the name says otherwise.
     """
     values = {"diverged": 1.0 - np.isfinite(samples.second_moment).all(axis=1)}
     biases = {k: metrics.second_moment_bias(samples.second_moment, m) for k, m in target.moments.items()}
     if moments in biases:
         values["bias"], values["bias_max"] = biases[moments].mean(axis=1), biases[moments].max(axis=1)
+        if target.published:
+            values["bias_published"] = biases[moments][:, target.published].mean(axis=1)
         values |= {f"bias_{name}": bias.mean(axis=1) for name, bias in biases.items()}
     if exact_draws is not None:
         distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
-    count = replications or len(samples.draws)
-    alike = [slice(first, first + count) for first in range(0, len(samples.draws), count)]
-    ess = [metrics.second_moment_ess(samples.draws[s], samples.second_moment[s]).min() for s in alike]
-    values["ess_per_gradient"] = np.repeat(ess, count) / samples.gradient_evaluations
     return values
+
+
+def diagnose(samples: Samples, replications: int) -> dict[str, np.ndarray]:
+    """Whether chains that have everything but their random numbers in common agree, and what became of them.
+
+    Args:
+        samples: of all chains, step sizes varying slowest.
+        replications: chains in a row that belong together.
+
+    Returns:
+        By name, one value per chain, R-hat and effective sample sizes the same for all replications: of the worst
+        coordinate; ``ess_min`` is that of all chains together, the others are those of one chain.
+    """
+    values: dict[str, list[float]] = {"rhat_max": [], "ess_min": [], "ess_moments_min": []}
+    for group in _groups(len(samples.draws), replications):
+        rhat, ess = metrics.rank_diagnostics(samples.draws[group])
+        values["rhat_max"].append(rhat.max())
+        values["ess_min"].append(ess.min())
+        moments = metrics.second_moment_ess(samples.draws[group], samples.second_moment[group])
+        values["ess_moments_min"].append(moments.min())
+    found = {name: np.repeat(value, replications) for name, value in values.items()}
+    found["ess_per_gradient"] = found["ess_moments_min"] / samples.gradient_evaluations
+    found |= {name: np.asarray(count, np.float64) for name, count in samples.counts.items()}
+    return found | {"final_step_size": samples.step_size}
+
+
+def summarise_parameters(target: Target, chains: Chains, samples: Samples, replications: int) -> pd.DataFrame:
+    """What the chains of every step size say of every coordinate.
+
+    Returns:
+        Columns step_size, parameter (its place in the position), mean, sd, rhat and ess.
+    """
+    names = _names(target)
+    frames = []
+    for group in _groups(len(samples.draws), replications):
+        draws = samples.draws[group].astype(np.float64)
+        rhat, ess = metrics.rank_diagnostics(draws)
+        columns = {
+            "parameter": names,
+            "mean": draws.mean((0, 1)),
+            "sd": draws.std((0, 1)),
+            "rhat": rhat,
+            "ess": ess,
+        }
+        frames.append(pd.DataFrame({"step_size": chains.step_size[group].mean(), **columns}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _groups(chains: int, replications: int) -> list[slice]:
+    return [slice(first, first + replications) for first in range(0, chains, replications)]
+
+
+def _names(target: Target) -> list[str]:
+    """Of all coordinates, in the order of the flattened leaves: ``theta[0]``, ``scale``; ``x[0]`` in a bare array."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(jax.eval_shape(target.init, jax.random.key(0)))
+    names = []
+    for path, leaf in leaves:
+        name = ".".join(jax.tree_util.keystr((key,), simple=True) for key in path) or "x"
+        names += [
+            f"{name}[{','.join(map(str, index))}]" if index else name for index in np.ndindex(leaf.shape)
+        ]
+    return names
 
 
 @cache

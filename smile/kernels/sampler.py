@@ -28,6 +28,11 @@ class Sampler(Options):
     is_full_batch: ClassVar[bool] = False
     tuned_by: ClassVar[str | None] = None
 
+    @property
+    def needs_noise(self) -> bool:
+        """Whether the noise of the gradients is all the randomness that there is."""
+        return False
+
     @abstractmethod
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """The kernel.

@@ -3,8 +3,8 @@
     p <- (1 - alpha eps) p + eps grad(x, b) + sqrt(2 alpha eps) xi,   xi ~ N(0, I)
     x <- x + eps p
 
-The public code's analytic baseline redraws p at every step and moves x first, so that no gradient reaches x
-(docs/deviations.md, A1); carrying p is what the method asks for.
+The public code's analytic baseline redraws p at every step and moves x first, so that no gradient reaches x: a random
+walk x + eps xi (docs/deviations.md, A1), kept as ``momentum="redrawn"``. Carrying p is what the method asks for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,11 @@ from smile.base import Build, Kernel, SamplingAlgorithm
 from smile.kernels.checks import check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
-from smile.options import number, option
+from smile.options import choice, number, option, require
 
 __all__ = ["SGHMC", "SGHMCState", "sghmc"]
+
+_MOMENTUM = choice("carried", "redrawn")
 
 
 class SGHMCState(NamedTuple):
@@ -34,17 +36,25 @@ class SGHMCState(NamedTuple):
     momentum: Any
 
 
-def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 10.0) -> SamplingAlgorithm:
+def sghmc(
+    logdensity_fn: Callable[[Any, Any], jax.Array],
+    *,
+    friction: float = 10.0,
+    momentum: Literal["carried", "redrawn"] = "carried",
+) -> SamplingAlgorithm:
     """SGHMC with one gradient evaluation per step and no estimate of the gradient noise (beta-hat = 0).
 
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         friction: alpha > 0, per unit of time. More friction drowns more gradient noise and explores more slowly.
+        momentum: ``redrawn``: the public code's random walk.
 
     Raises:
         ValueError: from the call or from ``step``, where an argument or a shape is not as it says.
     """
     check_range("friction", friction, "(0, inf)")
+    require("momentum", momentum, _MOMENTUM)
+    is_redrawn = momentum == "redrawn"
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def init(position: Any, key: jax.Array, batch: Any) -> SGHMCState:
@@ -54,6 +64,9 @@ def sghmc(logdensity_fn: Callable[[Any, Any], jax.Array], *, friction: float = 1
         logdensity, gradient = value_and_grad(state.position, batch)
         check_step_size(step_size, state.position, logdensity)
         noise = tree.random_normal(key, state.momentum)
+        if is_redrawn:  # what the gradient adds is thrown away with the momentum before it can move x
+            position = tree.axpy(step_size, noise, state.position)
+            return SGHMCState(position, noise), info_without_energy(position, logdensity)
         momentum = tree.axpy(-friction * step_size, state.momentum, state.momentum)
         momentum = tree.axpy(step_size, gradient, momentum)
         momentum = tree.axpy(jnp.sqrt(2 * friction * step_size), noise, momentum)
@@ -68,7 +81,8 @@ class SGHMC(Sampler):
     """``sampler=sghmc``."""
 
     friction: float = option(number(0))
+    momentum: Literal["carried", "redrawn"] = option(_MOMENTUM, neutral="carried")
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SGHMC."""
-        return partial(sghmc, friction=self.friction)
+        return partial(sghmc, friction=self.friction, momentum=self.momentum)

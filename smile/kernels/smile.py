@@ -153,6 +153,11 @@ class SMILE(Sampler):
 
     L: float | None = option(_DECOHERENCE_LENGTH)
 
+    @property
+    def needs_noise(self) -> bool:
+        """Without a refresh."""
+        return self.L is None
+
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SMILE-naive."""
         return partial(smile, momentum_decoherence_length=self.L, reference=build.reference)
@@ -168,6 +173,11 @@ class PSMILE(Sampler):
     ema_rate: float = option(number(0, 1))
     freeze_after: int | None = option(optional(integer(1)))  # in units of the run
     reference: Literal["analytic", "network"] | None = option(optional(choice("analytic", "network")))
+
+    @property
+    def needs_noise(self) -> bool:
+        """Without a refresh."""
+        return self.L is None
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """pSMILE-naive."""

@@ -91,7 +91,8 @@ class Noise(NoiseOptions):
         distribution: of the iid entries, before the structure is applied.
         parameter: degrees of freedom (> 2) of ``student_t``, sigma (> 0) of ``lognormal``.
         scale: standard deviation of one row's entries before the structure is applied.
-        rotation: seed of the rotation Q of correlated noise; ``aligned``: the target's.
+        rotation: seed of the rotation Q of correlated noise; ``aligned``: the target's; ``independent``: one that has
+            nothing to do with the target's.
         num_rows: rows of the data set.
         batch_size: rows of a batch, at most ``num_rows``.
     """
@@ -100,7 +101,9 @@ class Noise(NoiseOptions):
     distribution: Distribution = option(choice(*get_args(Distribution)), default="gaussian")
     parameter: float | None = option(optional(number()), default=None)
     scale: float = option(number(0), default=1.0)
-    rotation: Literal["aligned"] | int = option(either({"aligned": "aligned"}, SEED), default="aligned")
+    rotation: Literal["aligned", "independent"] | int = option(
+        either({"aligned": "aligned", "independent": "independent"}, SEED), default="independent"
+    )
     num_rows: int = option(integer(1), default=409_600)
     batch_size: int = option(integer(1), default=256)
 
@@ -218,7 +221,8 @@ def _factor(noise: Noise, target: Target) -> np.ndarray:
         case "diagonal":
             return scales(target.dim, frame.condition_number)
         case "correlated" | "spatially_varied":
-            rotation = frame.rotation if noise.rotation == "aligned" else noise.rotation
+            named = {"aligned": frame.rotation, "independent": frame.other_rotation}
+            rotation = named[noise.rotation] if isinstance(noise.rotation, str) else noise.rotation
             return covariance_factor(target.dim, frame.condition_number, rotation)
     raise ValueError(f"no noise {noise.name!r}")
 

@@ -7,7 +7,7 @@ number of chunks and not on the number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,12 +34,22 @@ class Samples(NamedTuple):
         draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
         step_size: of each chain at the end, (chains,).
         gradient_evaluations: of one chain.
+        counts: by name, how often something happened in each chain, (chains,): ``num_divergent`` unless the target is
+            finite everywhere, and what the tuner counts.
     """
 
     second_moment: np.ndarray
     draws: np.ndarray
     step_size: np.ndarray
     gradient_evaluations: int
+    counts: Mapping[str, np.ndarray]
+
+
+class _Counted(NamedTuple):
+    """All chains, and how many steps of each were divergent, (chains,) int32."""
+
+    tuned: TunedState
+    num_divergent: jax.Array
 
 
 def trailing_chains(target: Target) -> Target:
@@ -96,34 +106,37 @@ def sample(
     key_start, key_chunks = jax.random.split(key)
 
     @partial(jax.jit, donate_argnums=0)
-    def run_chunk(state: TunedState, chunk: jax.Array) -> tuple[TunedState, jax.Array, jax.Array]:
+    def run_chunk(state: _Counted, chunk: jax.Array) -> tuple[_Counted, jax.Array, jax.Array]:
         keys = jax.random.split(jax.random.fold_in(key_chunks, chunk), (chunk_draws, thinning, 2))
         looked_at = (chunk * chunk_draws + jnp.arange(chunk_draws) + 1) * thinning > burn_in
 
-        def one_step(state: TunedState, keys: jax.Array) -> tuple[TunedState, None]:
+        def one_step(state: _Counted, keys: jax.Array) -> tuple[_Counted, None]:
             batch = target.draw_batch(keys[0], (chains,))
-            return algorithm.step(keys[1], state, batch)[0], None
+            tuned, info = algorithm.step(keys[1], state.tuned, batch)
+            if target.is_finite:
+                return state._replace(tuned=tuned), None
+            return _Counted(tuned, state.num_divergent + info.is_divergent), None
 
         def one_draw(
-            carry: tuple[TunedState, jax.Array, jax.Array], xs: tuple[jax.Array, ...]
+            carry: tuple[_Counted, jax.Array, jax.Array], xs: tuple[jax.Array, ...]
         ) -> tuple[Any, None]:
             state, total, kept = carry
             keys, counts, index = xs
             state, _ = jax.lax.scan(one_step, state, keys)
-            position = _flatten(state.kernel.position)
+            position = _flatten(state.tuned.kernel.position)
             total = total + jnp.where(counts, position**2, 0.0)
             kept = jax.lax.dynamic_update_index_in_dim(kept, position, index // keep_every, 0)
             return (state, total, kept), None
 
-        position = _flatten(state.kernel.position)
+        position = _flatten(state.tuned.kernel.position)
         kept = jnp.zeros((-(-chunk_draws // keep_every), *position.shape), position.dtype)
         xs = (keys, looked_at, jnp.arange(chunk_draws))
         (state, total, kept), _ = jax.lax.scan(one_draw, (state, jnp.zeros_like(position), kept), xs)
         return state, total, kept
 
     start = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))
-    state, gradients_per_step = start(key_start, jnp.asarray(step_size))
-    state = _shard(state, chains)
+    tuned, gradients_per_step = start(key_start, jnp.asarray(step_size))
+    state = _shard(_Counted(tuned, jnp.zeros(chains, jnp.int32)), chains)
     totals, draws = [], []
     for chunk in range(chunks):
         state, total, kept = run_chunk(state, jnp.int32(chunk))
@@ -139,8 +152,9 @@ def sample(
         draws=np.concatenate(
             [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
         ).transpose(2, 0, 1),
-        step_size=np.asarray(state.step_size, np.float64),
+        step_size=np.asarray(state.tuned.step_size, np.float64),
         gradient_evaluations=int(gradients_per_step) * num_steps,
+        counts=_counts(state, target.is_finite),
     )
 
 
@@ -156,7 +170,15 @@ def _start(
     return state, algorithm.step(key_state, state, batch)[1].gradient_evaluations
 
 
-def _shard(state: TunedState, chains: int) -> TunedState:
+def _counts(state: _Counted, is_finite: bool) -> dict[str, np.ndarray]:
+    counts = {} if is_finite else {"num_divergent": np.asarray(state.num_divergent)}
+    for name in ("num_resets", "num_non_finite"):
+        if (count := getattr(state.tuned.tuner, name, None)) is not None:
+            counts[name] = np.asarray(count)
+    return counts
+
+
+def _shard(state: _Counted, chains: int) -> _Counted:
     """Splits the chain axis over the devices, as many of them as divide it."""
     count = max(n for n in range(1, jax.device_count() + 1) if chains % n == 0)
     mesh = Mesh(np.array(jax.devices()[:count]), ("chain",))

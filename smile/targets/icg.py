@@ -15,6 +15,7 @@ from smile.targets.options import BenchmarkTarget
 
 __all__ = ["ICG", "covariance_factor", "icg", "rotation_matrix", "scales"]
 
+_OTHER_ROTATION = 43  # of the public code's injected noise
 _DIM, _CONDITION_NUMBER = integer(2), number(at_least=1)
 
 # The public code's constants: E[x_i^2] of the default target, printed to four decimals.
@@ -72,7 +73,9 @@ def icg(*, dim: int = 10, condition_number: float = 100.0, rotation: int | None 
         sample=sample,
         moments=moments,
         handles_chains=True,
-        frame=Frame(rotation, condition_number),
+        is_finite=True,
+        published=tuple(range(dim)),
+        frame=Frame(rotation, condition_number, _OTHER_ROTATION + (rotation == _OTHER_ROTATION)),
         noise_length=6.5,
     )
 
@@ -108,6 +111,6 @@ class ICG(BenchmarkTarget):
         super().__post_init__()
         self._check_moments(dim=10, condition_number=100, rotation=1)
 
-    def build(self) -> Target:
+    def _target(self) -> Target:
         """The ill-conditioned Gaussian."""
         return icg(dim=self.dim, condition_number=self.condition_number, rotation=self.rotation)

@@ -48,9 +48,23 @@ class AnalyticTarget(TargetOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkTarget(AnalyticTarget):
-    """A target of Table 1, of which the public code has second moments of its own."""
+    """A target of Table 1, of which the public code has second moments of its own.
+
+    Attributes:
+        start: where chains start; at the mode a chain that stands still has a small bias (PROTOCOL 13.2).
+    """
 
     moments: Literal["exact", "reference"] = option(choice("exact", "reference"))
+    start: Literal["mode", "exact"] = option(choice("mode", "exact"), neutral="mode")
+
+    def build(self) -> Target:
+        """The posterior, whose chains start at the mode or at exact draws."""
+        target = self._target()
+        return target.started_exactly() if self.start == "exact" else target
+
+    @abstractmethod
+    def _target(self) -> Target:
+        """The posterior, whose chains start at the mode."""
 
     def _check_moments(self, **needed: float) -> None:
         """The public code's constants belong to these values of the options."""

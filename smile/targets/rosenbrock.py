@@ -55,6 +55,8 @@ def rosenbrock(*, dim: int = 10) -> Target:
         sample=sample,
         moments=moments,
         handles_chains=True,
+        is_finite=True,
+        published=tuple(range(dim)),
         noise_length=1.414,
     )
 
@@ -69,6 +71,6 @@ class Rosenbrock(BenchmarkTarget):
         super().__post_init__()
         self._check_moments(dim=10)
 
-    def build(self) -> Target:
+    def _target(self) -> Target:
         """Rosenbrock's banana."""
         return rosenbrock(dim=self.dim)
