@@ -33,8 +33,9 @@ def run(*overrides: str):
 def test_every_metric_of_an_analytic_target_is_written(tmp_path: Path) -> None:
     rows = run("target=funnel", "noise=spatially_varied", "sampler=psmile", "step_size=[1e-3,1e-2]")
     assert set(rows["metric"]) == {
-        "diverged", "bias", "bias_max", "bias_exact", "bias_reference",
-        "wasserstein", "wasserstein_max", "sliced_wasserstein", "ess_per_gradient",
+        "diverged", "bias", "bias_published", "bias_max", "bias_exact", "bias_reference",
+        "wasserstein", "wasserstein_max", "sliced_wasserstein",
+        "rhat_max", "ess_min", "ess_moments_min", "ess_per_gradient", "final_step_size",
     }  # fmt: skip
     assert len(rows) == 2 * 2 * rows["metric"].nunique()
     written = read_run(tmp_path)
