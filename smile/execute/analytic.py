@@ -17,8 +17,9 @@ from smile.build import Chains, exact_target, make_chains, make_target, make_tun
 from smile.config import RunConfig, TargetConfig
 from smile.execute.record import as_rows
 from smile.metrics.wasserstein import Reference
+from smile.runs.progress import progress
 from smile.sampling import Samples, sample, trailing_chains
-from smile.tracking import console, write_bytes_atomic
+from smile.tracking import write_bytes_atomic
 from smile.tuners import tuned
 
 __all__ = ["execute_analytic", "measure"]
@@ -45,7 +46,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     noisy = trailing_chains(target)
     key_tune, key_sample = jax.random.split(random.key(config.seed))
     num_chains = max(1, len(config.step_size)) * config.replications
-    with console.progress(run_dir, label, config.num_steps, num_chains) as advance:
+    with progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
         samples = sample(
             noisy,

@@ -30,9 +30,9 @@ from smile.execute.warm_start import WarmStart, checkpoints, warm_start
 from smile.kernels import smile
 from smile.metrics import predictive
 from smile.paths import experiment_dir
+from smile.runs.progress import Advance, progress
 from smile.sampling import Checkpoints, EnsembleResult, Length, sample_ensemble, write_draws
-from smile.tracking import console, is_finished, write_bytes_atomic, write_metrics, write_text_atomic
-from smile.tracking.console import Advance
+from smile.tracking import is_finished, write_bytes_atomic, write_metrics, write_text_atomic
 from smile.tracking.figure import Curve, RunFigure, save_run_figure
 from smile.tracking.parquet import METRICS_FILE
 from smile.tuners import constant, tuned
@@ -66,7 +66,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     groups = max(1, len(config.step_size))
     saved = checkpoints(config, run_dir / "checkpoints")
     key_warm, key_adapt, key_sample = jax.random.split(random.key(config.seed), 3)
-    with console.progress(run_dir, label, length.num_steps, groups * config.replications) as advance:
+    with progress(run_dir, label, length.num_steps, groups * config.replications) as advance:
         warm = warm_start(config, network, key_warm, advance)
         ensemble = predictions.one_draw(config, network, warm.positions)
         _record_warm_start(config, network, warm, ensemble, time.monotonic() - start)

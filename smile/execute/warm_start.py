@@ -17,10 +17,10 @@ from filelock import FileLock
 from smile.build import Network, make_optimiser
 from smile.config import BNNConfig, RunConfig, identify
 from smile.data import flip_crop_resize, source
+from smile.runs.progress import Advance
 from smile.sampling import Checkpoints, train_ensemble
 from smile.sampling.devices import on_first_host, over_rows
 from smile.tracking import write_bytes_atomic
-from smile.tracking.console import Advance
 
 __all__ = ["WarmStart", "checkpoints", "warm_start"]
 
