@@ -23,10 +23,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from smile.preflight import compose_command, parse_arguments
+from smile.runs.compact import compact
+from smile.runs.survey import survey
 from smile.sweep.frozen import Job, freeze
 from smile.tracking import read_metrics
-from smile.tracking.compact import compact
-from smile.tracking.survey import survey
 
 
 class Report(NamedTuple):

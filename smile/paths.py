@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["conf_dir", "experiment_dir", "experiments_dir"]
+__all__ = ["SCALES", "conf_dir", "experiment_dir", "experiments_dir"]
+
+SCALES = ("paper", "quick", "smoke")  # how much work; the largest first
 
 _PACKAGE = Path(__file__).resolve().parent
 

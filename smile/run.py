@@ -23,17 +23,18 @@ from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir, experiment_dir
 from smile.preflight import Command, compose_command, parse_arguments, quote_functions
+from smile.runs import progress, status
+from smile.runs.owner import this_process
+from smile.runs.status import Status
+from smile.runs.survey import survey
 from smile.sweep.attempt import Outcome, attempt, is_done, prepare_jax, reason_of, run_dir
 from smile.sweep.frozen import Job, freeze
 from smile.sweep.plan import make_plan, print_plan
 from smile.sweep.report import failure_table
 from smile.sweep.submit import SCRATCH_FOLDER, Launcher, submit
 from smile.sweep.workers import supervise
-from smile.tracking import console, is_finished, read_run, status
-from smile.tracking.owner import this_process
+from smile.tracking import console, is_finished, read_run
 from smile.tracking.statistics import best_step_size, criterion, summarise
-from smile.tracking.status import Status
-from smile.tracking.survey import survey
 
 __all__ = ["main", "run_dir"]
 
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{skipped} of {len(configs)} runs are finished and skipped; force=true repeats them", flush=True
         )
     try:
-        with stop.listening(), console.watch([run_dir(job.config) for job in left]):
+        with stop.listening(), progress.watch([run_dir(job.config) for job in left]):
             for job in left if len(left) > 1 else []:
                 waiting = Status("queued", job.config.label, owner=this_process())
                 status.write(run_dir(job.config), waiting)
@@ -132,10 +133,10 @@ def _run(config: RunConfig, label: str, num_runs: int) -> float:
     try:
         outcome = attempt(config, label)
     finally:
-        if num_runs > 1 and not was_done and not sys.stderr.isatty():  # on a terminal, console.watch says it
+        if num_runs > 1 and not was_done and not sys.stderr.isatty():  # on a terminal, progress.watch says it
             ended_well = outcome.state == "done"
             _logger.info(
-                "%s: %s", label, console.outcome(run_dir(config)) if ended_well else _explain(outcome)
+                "%s: %s", label, progress.outcome(run_dir(config)) if ended_well else _explain(outcome)
             )
     if outcome.state == "failed" and num_runs < 2:
         _logger.error("%s", outcome.reason)

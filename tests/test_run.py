@@ -20,9 +20,9 @@ import smile.sweep.attempt
 from smile.config.run import RunConfig
 from smile.preflight import compose
 from smile.run import main
+from smile.runs.lock import claim
 from smile.tools.compact import main as compact_main
 from smile.tracking import read_metrics, read_run, write_metrics
-from smile.tracking.lock import claim
 from smile.tracking.parquet import SCHEMA
 
 SWEEP = ["-m", "sampler=smile,sgld,sghmc", "scale=smoke"]

@@ -18,9 +18,10 @@ from smile.config.run import RunConfig
 from smile.execute.problem import adapt, algorithm_of, exact_target, make_target
 from smile.execute.record import as_rows
 from smile.metrics.wasserstein import Reference
+from smile.runs.progress import progress
 from smile.sampling import Samples, sample, trailing_chains
 from smile.targets import AnalyticTarget
-from smile.tracking import console, write_bytes_atomic
+from smile.tracking import write_bytes_atomic
 
 __all__ = ["Chains", "execute_analytic", "make_chains", "measure"]
 
@@ -73,7 +74,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     noisy = trailing_chains(target)
     key_tune, key_sample = jax.random.split(random.key(config.seed))
     num_chains = max(1, len(config.step_size)) * config.replications
-    with console.progress(run_dir, label, config.num_steps, num_chains) as advance:
+    with progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
         algorithm = algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters)
         samples = sample(

@@ -24,9 +24,8 @@ from smile.execute.problem import Network, adapt, algorithm_of, make_network
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
+from smile.runs.progress import Advance, progress
 from smile.sampling import Batches, Chains, Checkpoints, Length, sample_ensemble, write_draws
-from smile.tracking import console
-from smile.tracking.console import Advance
 from smile.tracking.figure import save_run_figure
 from smile.tuners import Adapted, AdaptingTuner
 
@@ -53,7 +52,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     saved = checkpoints(chosen.target, run_dir / "checkpoints")
     key_warm, *keys = jax.random.split(random.key(config.seed), 3)
     chains = max(1, len(config.step_size)) * config.replications
-    with console.progress(run_dir, label, config.num_steps * unit, chains) as advance:
+    with progress(run_dir, label, config.num_steps * unit, chains) as advance:
         warm = warm_start(config, network, key_warm, advance)
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)

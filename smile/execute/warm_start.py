@@ -18,11 +18,11 @@ from smile.config.identity import identify
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import flip_crop_resize, source
 from smile.execute.problem import Network
+from smile.runs.progress import Advance
 from smile.sampling import Checkpoints, Member, Training, train_ensemble
 from smile.sampling.devices import on_first_host, over_rows
 from smile.targets import NetworkTarget
 from smile.tracking import write_bytes_atomic
-from smile.tracking.console import Advance
 
 __all__ = ["WarmStart", "checkpoints", "warm_start"]
 

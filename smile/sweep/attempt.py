@@ -14,10 +14,11 @@ from smile import stop
 from smile.config.identity import run_id
 from smile.config.run import RunConfig
 from smile.paths import experiment_dir
-from smile.tracking import is_finished, status, write_text_atomic
-from smile.tracking.lock import Lock, claim
-from smile.tracking.queue import current_job
-from smile.tracking.status import FAILURE_FILE
+from smile.runs import status
+from smile.runs.lock import Lock, claim
+from smile.runs.queue import current_job
+from smile.runs.status import FAILURE_FILE
+from smile.tracking import is_finished, write_text_atomic
 
 __all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir"]
 

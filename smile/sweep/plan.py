@@ -9,19 +9,17 @@ from typing import NamedTuple
 
 import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from smile.config.identity import run_id
 from smile.config.run import RunConfig
-from smile.paths import experiment_dir
+from smile.paths import SCALES, experiment_dir
 from smile.sweep.attempt import is_done
+from smile.tracking.console import format_seconds, wide_console
 from smile.tracking.parquet import read_table
 
-__all__ = ["Plan", "format_seconds", "make_plan", "print_plan"]
+__all__ = ["Plan", "make_plan", "print_plan"]
 
-SCALES = ("paper", "quick", "smoke")  # the larger, the less its time is that of the compiler
-_LOG_WIDTH = 140
 _COLUMNS = ("run_id", "target", "data", "noise", "sampler", "tuner", "step_size", "replication", "num_steps",
             "wall_seconds")  # fmt: skip
 
@@ -63,9 +61,7 @@ def print_plan(plan: Plan) -> None:
         estimate = "" if done else "unknown" if seconds is None else format_seconds(seconds)
         state = "done" if done else "again" if config.force else "to do"
         table.add_row(config.label, run_id(config), state, estimate, style="dim" if done else None)
-    console = Console()
-    console = console if console.is_terminal else Console(width=_LOG_WIDTH)
-    console.print(table)
+    wide_console().print(table)
     left = [seconds for _, done, seconds in plan.runs if not done]
     print(f"{len(plan.runs)} runs: {len(plan.runs) - len(left)} done, {len(left)} to do")
     if known := [seconds for seconds in left if seconds is not None]:
@@ -80,17 +76,9 @@ def print_plan(plan: Plan) -> None:
     print("dry run: nothing was started")
 
 
-def format_seconds(seconds: float) -> str:
-    """For people: 42 s, 3 min, 1.5 h or 2.1 days."""
-    for size, unit in ((86_400, "days"), (3600, "h")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
 def _rates(results_dir: str, experiment: str) -> Mapping[tuple[str, ...], float]:
     """Seconds per step of a chain by kind of run, and of all kinds under (); from the largest scale that has any."""
-    for scale in SCALES:
+    for scale in SCALES:  # the larger, the less its time is that of the compiler
         table = read_table(experiment_dir(Path(results_dir), experiment, scale), _COLUMNS)
         if table is None:
             continue

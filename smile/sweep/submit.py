@@ -17,11 +17,11 @@ from typing import Any
 
 from smile import stop
 from smile.options import ConfigError
+from smile.runs import status
+from smile.runs.status import Status
 from smile.sweep.attempt import run_dir
 from smile.sweep.frozen import Job, freeze, thaw
 from smile.sweep.workers import supervise, work
-from smile.tracking import status
-from smile.tracking.status import Status
 
 __all__ = ["SCRATCH_FOLDER", "Launcher", "submit"]
 

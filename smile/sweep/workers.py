@@ -18,11 +18,12 @@ from pathlib import Path
 
 from smile import stop
 from smile.config.run import RunConfig
+from smile.runs import progress, status
+from smile.runs.owner import STALE_SECONDS
+from smile.runs.status import FAILURE_FILE
 from smile.sweep.attempt import Outcome, attempt, is_done, run_dir
 from smile.sweep.frozen import JOBS_FILE, thaw
-from smile.tracking import console, status, write_text_atomic
-from smile.tracking.owner import STALE_SECONDS
-from smile.tracking.status import FAILURE_FILE
+from smile.tracking import write_text_atomic
 
 __all__ = ["supervise", "work"]
 
@@ -129,7 +130,7 @@ def _has_ended(config: RunConfig, folder: Path) -> bool:
 
 
 def _describe(config: RunConfig, outcome: Outcome) -> str:
-    return f"failed: {outcome.reason}" if outcome.state == "failed" else console.outcome(run_dir(config))
+    return f"failed: {outcome.reason}" if outcome.state == "failed" else progress.outcome(run_dir(config))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

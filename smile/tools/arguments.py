@@ -6,11 +6,9 @@ import argparse
 from pathlib import Path
 
 from smile.arguments import OneLineParser
-from smile.paths import experiment_dir
+from smile.paths import SCALES, experiment_dir
 
 __all__ = ["NothingThereError", "experiment_parser", "folders"]
-
-SCALES = ("paper", "quick", "smoke")
 
 
 class NothingThereError(Exception):

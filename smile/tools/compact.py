@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from smile.runs.compact import compact
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
-from smile.tracking.compact import compact
 
 __all__ = ["main"]
 

@@ -8,13 +8,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from smile.sweep.report import print_survey
-from smile.tools.arguments import NothingThereError, experiment_parser, folders
-from smile.tracking.survey import Survey, survey
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ["main"]
+from smile.runs.owner import HEARTBEAT_SECONDS
+from smile.runs.survey import STATES, Run, Survey, survey
+from smile.tools.arguments import NothingThereError, experiment_parser, folders
+from smile.tracking.console import format_seconds, wide_console
+
+__all__ = ["main", "print_survey"]
 
 _POLL_SECONDS = 2.0
+_LOG_WIDTH = 160
+_LATE_SECONDS = 3 * HEARTBEAT_SECONDS
+_STYLES = {"failed": "red", "lost": "red", "running": "green", "done": "dim"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +84,59 @@ def _plain(experiment: str, scale: str, found: Survey) -> dict[str, Any]:
         "eta_seconds": found.eta_seconds,
         "runs": runs,
     }
+
+
+def print_survey(name: str, found: Survey) -> None:
+    """Prints how a sweep stands."""
+    total = len(found.runs)
+    console = wide_console(_LOG_WIDTH)
+    table = Table(
+        "state", "runs", "", box=box.SIMPLE_HEAD, title=f"{name}: {total} runs", title_justify="left"
+    )
+    table.columns[1].justify = "right"
+    for state in STATES:
+        if count := found.counts[state]:
+            table.add_row(
+                state, str(count), "█" * max(1, round(40 * count / total)), style=_STYLES.get(state)
+            )
+    console.print(table, highlight=False)
+    if found.eta_seconds is None:
+        why = "no run has made a step yet" if found.of("running") else "nothing runs yet"
+        console.print(f"ETA unknown: {why}")
+    elif found.of("running", "queued"):
+        console.print(f"ETA {format_seconds(found.eta_seconds)}", highlight=False)
+    _print_running(console, found.of("running"))
+    _print_failures(console, found.of("failed", "lost", "preempted"))
+
+
+def _print_running(console: Console, runs: Sequence[Run]) -> None:
+    if not runs:
+        return
+    table = Table("running", "id", "done", "pace", "for", "heartbeat", "where", box=box.SIMPLE_HEAD)
+    for run in runs:
+        last = run.status
+        late = run.silent > _LATE_SECONDS
+        table.add_row(
+            run.label,
+            run.run_id,
+            f"{100 * last.done / last.total:.0f}%" if last.total else "",
+            last.rate,
+            format_seconds(last.seconds + run.silent),
+            f"{format_seconds(run.silent)} ago{': stale' if late else ''}",
+            " ".join(filter(None, [last.owner.host, str(last.owner.pid), last.job])),
+            style="yellow" if late else None,
+        )
+    console.print(table, highlight=False)
+
+
+def _print_failures(console: Console, runs: Sequence[Run]) -> None:
+    if not runs:
+        return
+    table = Table("not finished", "id", "state", "reason", "job", box=box.SIMPLE_HEAD)
+    table.columns[3].overflow = "fold"
+    for run in runs:
+        table.add_row(run.label, run.run_id, run.state, run.status.reason, run.status.job)
+    console.print(table, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

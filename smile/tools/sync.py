@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from smile.runs.compact import CONFIG_FILE, read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
-from smile.tracking.compact import CONFIG_FILE, read_configs
 from smile.tracking.parquet import read_metrics
 from smile.tracking.wandb import is_reachable, mirror, wandb_id
 

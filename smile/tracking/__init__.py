@@ -1,4 +1,4 @@
-"""Where numbers go: Parquet (the truth), wandb (a mirror) and the console."""
+"""Where numbers go: Parquet (the truth), wandb (a mirror), figures and what people read."""
 
 from smile.tracking.parquet import is_finished as is_finished
 from smile.tracking.parquet import read_metrics as read_metrics

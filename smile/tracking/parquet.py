@@ -4,7 +4,7 @@ An experiment directory holds ``runs/<run_id>/metrics.parquet`` for every finish
 name in one atomic rename, after its bytes have reached the disk, so a reader never meets half a file and the presence
 of the file means that the run is finished.
 
-Thousands of runs can be merged into ``compact/`` (``smile.tracking.compact``). A run is merged before its own file
+Thousands of runs can be merged into ``compact/`` (``smile.runs.compact``). A run is merged before its own file
 goes, and a run's own file counts where both exist; who looks first for files, then into ``compact/``, misses nothing.
 """
 

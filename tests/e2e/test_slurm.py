@@ -19,8 +19,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from smile.runs.survey import survey
 from smile.tracking import read_metrics
-from smile.tracking.survey import survey
 
 ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("local_slurm", ROOT / "scripts/local_slurm.py")

@@ -11,7 +11,7 @@ import pytest
 
 from smile.preflight import compose_command, parse_arguments
 from smile.run import main
-from smile.tracking.survey import survey
+from smile.runs.survey import survey
 
 SWEEP = ["-m", "sampler=smile,sgld,sghmc", "scale=smoke"]
 

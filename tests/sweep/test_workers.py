@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from smile.tracking import status
-from smile.tracking.survey import survey
+from smile.runs import status
+from smile.runs.survey import survey
 
 POSTERIORS = """
 import os, signal, time

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smile.runs import status
+from smile.runs.owner import this_process
+from smile.runs.status import FAILURE_FILE, Status
 from smile.tools import compact, sync
 from smile.tools import status as command
-from smile.tracking import status, write_metrics
-from smile.tracking.owner import this_process
+from smile.tracking import write_metrics
 from smile.tracking.parquet import SCHEMA
-from smile.tracking.status import FAILURE_FILE, Status
 from smile.tracking.wandb import wandb_id
 
 BLANK: dict[str, Any] = {field.name: "" if str(field.type) == "string" else 0 for field in SCHEMA}
@@ -119,3 +122,13 @@ def test_a_server_that_does_not_answer_is_one_line(
     monkeypatch.setattr(sync, "is_reachable", lambda url: False)
     assert sync.main(["e"]) == 1
     assert "does not answer; the runs stay in wandb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "module", ["smile.tools.status", "smile.tools.compact", "smile.tools.sync", "smile.tables.cli"]
+)
+def test_what_looks_at_results_loads_nothing_that_computes_or_composes(module: str) -> None:
+    heavy = ("jax", "flax", "hydra", "omegaconf", "smile.config")
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from smile.tracking import lock as locks
-from smile.tracking.lock import LOCK_FILE, Lock, claim
-from smile.tracking.owner import STALE_SECONDS, Owner, file_system_time, is_alive, this_process
+from smile.runs import lock as locks
+from smile.runs.lock import LOCK_FILE, Lock, claim
+from smile.runs.owner import STALE_SECONDS, Owner, file_system_time, is_alive, this_process
 
 ELSEWHERE = Owner("another-machine", "boot", 1, 2)
 
@@ -101,7 +101,7 @@ def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: Any) -> No
 def test_of_many_processes_that_find_a_dead_lock_one_gets_it(tmp_path: Path) -> None:
     leave(tmp_path, this_process()._replace(pid=2**22 + 1))
     script = (
-        "import sys, time; from pathlib import Path; from smile.tracking.lock import Lock, claim\n"
+        "import sys, time; from pathlib import Path; from smile.runs.lock import Lock, claim\n"
         "input()\n"
         "with claim(Path(sys.argv[1])) as lock:\n"
         "    print(isinstance(lock, Lock), flush=True)\n"

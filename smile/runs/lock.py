@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from smile.tracking.owner import Owner, file_system_time, is_alive, this_process
+from smile.runs.owner import Owner, file_system_time, is_alive, this_process
 
 __all__ = ["LOCK_FILE", "Lock", "claim"]
 

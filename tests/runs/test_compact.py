@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from smile.tracking import compact as module
+from smile.runs import compact as module
+from smile.runs.compact import Compacted, compact, read_configs
+from smile.runs.lock import claim
 from smile.tracking import is_finished, read_metrics, read_run, write_metrics
-from smile.tracking.compact import Compacted, compact, read_configs
-from smile.tracking.lock import claim
 from smile.tracking.parquet import METRICS_FILE, SCHEMA, has_metrics
 
 BLANK: dict[str, Any] = {field.name: "" if str(field.type) == "string" else 0 for field in SCHEMA}

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from smile import stop
-from smile.tracking import status, survey
-from smile.tracking.lock import Lock, claim
-from smile.tracking.owner import STALE_SECONDS, Owner, this_process
-from smile.tracking.status import STATUS_FILE, Status
+from smile.runs import status, survey
+from smile.runs.lock import Lock, claim
+from smile.runs.owner import STALE_SECONDS, Owner, this_process
+from smile.runs.status import STATUS_FILE, Status
 
 GONE = this_process()._replace(pid=2**22 + 1)
 ELSEWHERE = Owner("another-machine", "boot", 1, 2)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smile import stop
-from smile.tracking.lock import Lock
-from smile.tracking.owner import HEARTBEAT_SECONDS, Owner, file_system_time, this_process
+from smile.runs.lock import Lock
+from smile.runs.owner import HEARTBEAT_SECONDS, Owner, file_system_time, this_process
 from smile.tracking.parquet import write_text_atomic
 
 __all__ = ["FAILURE_FILE", "LOST", "STATUS_FILE", "State", "Status", "read", "running", "update", "write"]

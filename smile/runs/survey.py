@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from smile.tracking import status
-from smile.tracking.owner import file_system_time, is_alive
+from smile.runs import status
+from smile.runs.owner import file_system_time, is_alive
+from smile.runs.queue import known_jobs
+from smile.runs.status import FAILURE_FILE, STATUS_FILE, Status
 from smile.tracking.parquet import METRICS_FILE, compacted_runs
-from smile.tracking.queue import known_jobs
-from smile.tracking.status import FAILURE_FILE, STATUS_FILE, Status
 
 __all__ = ["STATES", "Run", "Survey", "survey"]
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smile.tracking.lock import Lock, claim
+from smile.runs.lock import Lock, claim
+from smile.runs.status import STATUS_FILE
 from smile.tracking.parquet import COMPACT_FOLDER, METRICS_FILE, RUN_IDS, SCHEMA, read_table, write_atomic
-from smile.tracking.status import STATUS_FILE
 
 __all__ = ["CONFIGS_FILE", "CONFIG_FILE", "Compacted", "compact", "read_configs"]
 
