@@ -11,7 +11,7 @@ import numpy as np
 
 from smile.data import Dataset, Split
 from smile.execute.problem import Network
-from smile.metrics import predictive
+from smile.metrics import evaluation, predictive
 from smile.sampling import Length, Monitor
 from smile.sampling.devices import map_chains, over_rows
 from smile.targets import NetworkPosterior, NetworkTarget
@@ -134,12 +134,12 @@ def evaluate(network: Network, accumulators: Any, group: int, groups: int) -> di
     for split in _SPLITS:
         y = getattr(dataset, split).y.ravel()
         if dataset.task == "language":
-            found = predictive.evaluate_text(states[split], y)
+            found = evaluation.evaluate_text(states[split], y)
         else:
-            found = predictive.evaluate(states[split], y, y_scale=dataset.y_scale)
+            found = evaluation.evaluate(states[split], y, y_scale=dataset.y_scale)
         values |= {("" if split == "test" else f"{split}_") + name: value for name, value in found.items()}
     if "unfamiliar" in states:
-        values |= predictive.evaluate_unfamiliar(states["test"], states["unfamiliar"])
+        values |= evaluation.evaluate_unfamiliar(states["test"], states["unfamiliar"])
     return values
 
 
@@ -156,6 +156,6 @@ def gains(values: dict[str, float], warm: dict[str, float]) -> dict[str, float]:
 def calibration(dataset: Dataset, state: Any) -> Calibration:
     """The coverage curve or the reliability diagram of a model average on the test rows."""
     if dataset.task == "regression":
-        return Calibration(*predictive.coverage_curve(state))
-    bins = predictive.reliability(state, dataset.test.y.ravel())
+        return Calibration(*evaluation.coverage_curve(state))
+    bins = evaluation.reliability(state, dataset.test.y.ravel())
     return Calibration(bins.confidence, bins.accuracy)

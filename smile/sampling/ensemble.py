@@ -20,10 +20,11 @@ from smile.base import Info
 from smile.data import Source
 from smile.sampling.checkpoint import Checkpoints
 from smile.sampling.devices import chain_mesh, gather, map_chains, over_chains, replicated, shard_chains
+from smile.sampling.length import Length
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
-__all__ = ["Batches", "Chains", "EnsembleResult", "Length", "Monitor", "sample_ensemble"]
+__all__ = ["Batches", "Chains", "EnsembleResult", "Monitor", "sample_ensemble"]
 
 MAX_CHUNKS = 128
 
@@ -51,35 +52,6 @@ class Batches(NamedTuple):
 
     source: Source
     size: int | None
-
-
-class Length(NamedTuple):
-    """How long chains run, in steps.
-
-    Attributes:
-        num_steps: of a chain, burn-in included; a multiple of ``thinning``.
-        burn_in: the first steps, whose positions are not kept.
-        thinning: every how many steps the position is kept.
-        keeps: ``step -> bool``, whether a schedule lets the draw after this step be kept; None: every one.
-    """
-
-    num_steps: int
-    burn_in: int
-    thinning: int
-    keeps: Callable[[jax.Array], jax.Array] | None = None
-
-    def is_kept(self, step: jax.Array) -> jax.Array:
-        """Whether the draw after this step is kept, where thinning looks at it."""
-        return (step >= self.burn_in) & (True if self.keeps is None else self.keeps(step))
-
-    @property
-    def draw_steps(self) -> np.ndarray:
-        """The steps after which thinning looks at the position, counted from 0."""
-        return (np.arange(self.num_steps // self.thinning) + 1) * self.thinning - 1
-
-    def kept(self) -> np.ndarray:
-        """Which of ``draw_steps`` are kept, bool."""
-        return np.asarray(jax.vmap(self.is_kept)(jnp.asarray(self.draw_steps)))
 
 
 class Monitor(NamedTuple):

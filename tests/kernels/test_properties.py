@@ -10,10 +10,18 @@ import pytest
 from blackjax.mcmc.integrators import IntegratorState, isokinetic_mclachlan
 from blackjax.sgmcmc.sgnht import SGNHTState
 
-from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.base import Build
+from smile.kernels import SAMPLERS, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.preflight import compose
 
 PRECISION = np.array([0.5, 1.0, 4.0, 9.0, 2.0])
 START = np.array([1.0, -0.5, 0.3, 0.2, -1.0], np.float32)
+
+
+def declared_kernel(name):
+    sampler = compose([f"sampler={name}", *(["noise=none"] if name == "mclmc" else [])]).sampler
+    return lambda f: sampler.build(Build(num_steps=8), 5.0 if sampler.tuned_by else ())(f)
+
 
 # Without noise of their own, so that two ways to run them must give the same numbers.
 DETERMINISTIC = {
@@ -27,14 +35,9 @@ DETERMINISTIC = {
     "sgnht per coordinate": lambda f: sgnht(f, diffusion=0.0, per_coordinate=True),
     "ccadl": lambda f: ccadl(f, diffusion=0.0, rate=0.3),
 }
-KERNELS = DETERMINISTIC | {
-    "smile with refresh": lambda f: smile(f, momentum_decoherence_length=5.0),
-    "sgld at temperature one": sgld,
-    "sghmc": lambda f: sghmc(f, friction=2.0),
-    "adasghmc": adasghmc,
-    "sgnht with diffusion": lambda f: sgnht(f, diffusion=2.0),
-    "ccadl with diffusion": lambda f: ccadl(f, diffusion=2.0),
-}
+# Every sampler that can be chosen, with the defaults of its YAML: a new one is tested by entering the table.
+DECLARED = {f"sampler={name}": declared_kernel(name) for name in SAMPLERS}
+KERNELS = DETERMINISTIC | DECLARED | {"sghmc redrawn": lambda f: sghmc(f, momentum="redrawn")}
 STEPS = 8
 
 

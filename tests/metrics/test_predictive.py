@@ -12,17 +12,18 @@ import sklearn.metrics
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import norm
 
-from smile.metrics.predictive import (
-    chain_lppd,
+from smile.metrics.evaluation import (
     coverage_curve,
     evaluate,
     evaluate_text,
     evaluate_unfamiliar,
+    reliability,
+)
+from smile.metrics.predictive import (
+    chain_lppd,
     init_classification,
     init_regression,
     lppd,
-    reliability,
-    select,
     update_classification,
     update_regression,
 )
@@ -30,14 +31,18 @@ from smile.metrics.predictive import (
 ROUNDING = {"rtol": 2e-5, "atol": 2e-5}  # of float32, over some dozens of draws
 
 
-def regression(mean, log_sd, y, include=None):
+def select(state, chains):
+    """The state of some chains."""
+    return jax.tree.map(lambda leaf: leaf[chains] if leaf.ndim else leaf, state)
+
+
+def regression(mean, log_sd, y):
     """The state after draws (chains, draws, rows)."""
-    include = np.ones(mean.shape[1], bool) if include is None else include
 
     def step(state, draw):
-        return update_regression(state, draw[0], draw[1], y, draw[2]), None
+        return update_regression(state, draw[0], draw[1], y), None
 
-    draws = (jnp.moveaxis(mean, 1, 0), jnp.moveaxis(log_sd, 1, 0), include)
+    draws = (jnp.moveaxis(mean, 1, 0), jnp.moveaxis(log_sd, 1, 0))
     return jax.lax.scan(step, init_regression(mean.shape[0], mean.shape[2]), draws)[0]
 
 
@@ -167,20 +172,6 @@ def test_calibrated_predictions_have_nominal_coverage():
     assert (np.abs(observed - levels) < 4 * np.sqrt(levels * (1 - levels) / rows)).all()
 
 
-def test_draws_that_are_not_included_leave_no_trace(normal_draws):
-    mean, log_sd, y = normal_draws
-    mean[:, ::3] = np.nan
-    include = np.arange(mean.shape[1]) % 3 != 0
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        regression(mean, log_sd, y, include),
-        regression(mean[:, include], log_sd[:, include], y),
-    )
-    state = classification(mean[..., :2, None] * np.ones(3))
-    skipped = update_classification(state, jnp.zeros((3, 2, 3)), include=False)
-    jax.tree.map(np.testing.assert_array_equal, skipped, state)
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["mean", "log_sd"])
 def test_a_regression_chain_that_is_not_finite_is_nan_alone(normal_draws, bad, where):
@@ -192,7 +183,6 @@ def test_a_regression_chain_that_is_not_finite_is_nan_alone(normal_draws, bad, w
     assert all(math.isnan(value) for value in evaluate(state, y).values())
     for chains in (np.array([0, 2]), np.array([True, False, True]), slice(0, 3, 2)):
         assert all(map(math.isfinite, evaluate(select(state, chains), y).values()))
-    assert np.isnan(chain_lppd(select(state, np.array([3])), y))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
