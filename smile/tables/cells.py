@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from smile import quantities
 from smile.quantities import Metric
+from smile.tables.bootstrap import interval, resampled
 from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
 
@@ -35,6 +36,9 @@ class Cell:
 
     ``mean`` is NaN where no step size was eligible, or where a chain among the reported ones diverged; ``error`` is NaN
     for a single replication; the published fields and ``ratio`` (ours over print) are NaN where nothing was printed.
+    ``low`` and ``high`` bound the bootstrap 95 % interval of the mean with its choice of a step size, and are NaN where
+    there is no mean or where the replications are too few; ``draws`` are the resamples behind it, None where they are
+    too few.
     """
 
     mean: float
@@ -45,13 +49,24 @@ class Cell:
     step_sizes: int  # in the grid
     ineligible: int  # step sizes at which a chain diverged, among the replications used for choosing
     run_id: str
+    low: float = math.nan
+    high: float = math.nan
     published: float = math.nan
     published_error: float = math.nan
+    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def ratio(self) -> float:
         """Ours over print."""
         return self.mean / self.published if self.published > 0 else math.nan
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether print ± 2 standard errors overlaps our interval; None where one of them is missing."""
+        if math.isnan(self.published) or math.isnan(self.low):
+            return None
+        reach = 0.0 if math.isnan(self.published_error) else 2 * self.published_error
+        return self.published - reach <= self.high and self.low <= self.published + reach
 
 
 # Values and cells by (row values, column value); the baseline's column is BASELINE. What has no run is absent.
@@ -125,12 +140,16 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         return None
     chosen = grid.means(metric.chosen_by, choosing[None].astype(float))[0]
     best = _best(chosen, quantities.metric(metric.chosen_by).highest)
+    low = high = math.nan
+    draws = resampled(grid, choosing, reporting, metric)
     if best is None:
         mean = error = step_size = math.nan
     else:
         mean = grid.means(metric.name, reporting[None].astype(float))[0, best]
         error = grid.errors(metric.name, reporting)[best]
         step_size = grid.step_size[best] if grid.adapted is None else grid.adapted[reporting].mean()
+    if draws is not None and math.isfinite(mean):
+        low, high = interval(draws)
     return Cell(
         mean=float(mean),
         error=float(error),
@@ -140,6 +159,9 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         step_sizes=len(chosen),
         ineligible=int((grid.diverged(metric.chosen_by, choosing) > 0).sum()),
         run_id=grid.run_ids[0],
+        low=low,
+        high=high,
+        draws=draws,
     )
 
 

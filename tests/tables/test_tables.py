@@ -119,7 +119,10 @@ def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
     baseline = cells[varied, BASELINE]
     assert (baseline.mean, baseline.step_size, baseline.published) == pytest.approx((0.5, 0.4, 0.4))
     assert math.isnan(cells[varied, "smile"].published)
-    assert summary_lines(spec, cells)[:2] == ["3 of 4 cells.", "1 of 2 cells lie within a factor 2 of print."]
+    assert summary_lines(spec, cells)[:2] == [
+        "3 of 4 cells.",
+        "1 of 2 cells lie within a factor 2 of print: SMILE-naive 1 of 1, pSMILE-naive 0 of 1.",
+    ]
 
 
 def test_files(spec: TableSpec, results: Path) -> None:
@@ -291,3 +294,24 @@ def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_pa
     ).assign(method="smile none")
     cell = tabulate(collect(frame, chosen), chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
     assert (cell.step_size, cell.mean) == (0.2, 0.3)
+
+
+def test_intervals_beside_print(spec: TableSpec, tmp_path: Path) -> None:
+    directory = tmp_path / "results"
+    values = {"smile": [0.4, 0.5, 0.6, 0.7], "psmile": [1.0, 1.0, 1.0, NAN]}
+    for sampler, row in values.items():
+        rows = run_rows({0.1: row, 0.2: [9.0] * 4}, run_id=sampler, sampler=sampler)
+        write_metrics(directory / f"runs/{sampler}/metrics.parquet", rows)
+    build_table(spec, directory, "paper")
+    text = (directory / "table.md").read_text()
+    assert "**0.550 ± 0.065** @ 1.0e-1↓<br>[0.433, 0.667]<br>print 0.500 ± 0.100, 1.1×, agrees" in text
+    assert "9.000 ± 0.000 @ 2.0e-1↑°<br>[1.000, 9.000]<br>print 3.000 ± 0.200, 3.0×, agrees" in text
+    assert (
+        "- 2 of 2 cells agree with print by their interval: SMILE-naive 1 of 1, pSMILE-naive 1 of 1.\n"
+        in text
+    )
+    assert r"\\{[}0.433, 0.667{]}\\print" in (directory / "table.tex").read_text()
+    csv = pd.read_csv(directory / "table.csv").set_index(["metric", "selection", "noise", "sampler"])
+    assert csv.loc[("bias", "all", "isotropic", "smile"), "agrees"] == True  # noqa: E712
+    assert csv.loc[("bias", "all", "isotropic", "psmile"), "high"] == 9.0
+    assert "draws" not in csv.columns
