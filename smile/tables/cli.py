@@ -16,7 +16,7 @@ from smile.tables.build import build_table
 from smile.tables.cells import Cells
 from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
 from smile.tables.spec import SpecError, TableSpec, load_spec, table_names
-from smile.tables.summary import summary_lines
+from smile.tables.summary import claim_lines, summary_lines
 from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
@@ -53,7 +53,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     selection = spec.selections[0]
     cells = report.tables[metric, selection]
     console.print(_table(spec, cells, metric, selection))
-    for line in (*report.omissions, *summary_lines(spec, cells), LEGEND):
+    for line in (*report.omissions, *summary_lines(spec, cells), *claim_lines(spec, cells, metric), LEGEND):
         console.print(line, highlight=False)
     for path in report.paths:
         print(path)

@@ -132,7 +132,8 @@ def read_spec(path: Path) -> TableSpec:
         entries = [entry if isinstance(entry, dict) else {entry: {}} for entry in values["metrics"]]
         values["stand_ins"] = dict(filter(None, map(_stand_ins, entries)))
         values["metrics"] = {declared.name: declared for declared in map(_metric, entries)}
-        values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
+        names = _names(values)
+        values["claims"] = tuple(parse_claim(text, names) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
         values["notes"] = tuple(values.get("notes", ()))
@@ -141,6 +142,17 @@ def read_spec(path: Path) -> TableSpec:
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     return spec
+
+
+def _names(values: dict[str, Any]) -> dict[str, list[str]]:
+    """The values of every key, those of the columns first."""
+    keys = [values["columns"], *values["rows"]]
+    for key in keys:
+        if key not in values["labels"]:
+            raise ValueError(f"no labels for {key}")
+    names = {key: [*values["labels"][key]] for key in keys}
+    names[values["columns"]] += ["baseline"] if values.get("baseline") else []
+    return names
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
@@ -212,9 +224,6 @@ def _check(spec: TableSpec) -> None:
         raise ValueError(
             f"figure {spec.figure!r} is no metric of the table: valid are {', '.join(spec.metrics)}"
         )
-    for key in spec.keys:
-        if key not in spec.labels:
-            raise ValueError(f"no labels for {key}")
     for stand_in in itertools.chain(*spec.stand_ins.values()):
         _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
     of_baseline = spec.baseline.keys if spec.baseline else ()
@@ -225,15 +234,8 @@ def _check(spec: TableSpec) -> None:
                 f"{what} has the keys {', '.join(sorted(unknown))}: valid are {', '.join(valid)}"
             )
     for claim in spec.claims:
-        _check_claim(spec, claim)
-
-
-def _check_claim(spec: TableSpec, claim: Claim) -> None:
-    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
-    for name in (claim.left, claim.right):
-        if name not in names:
-            raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
-    _check_where(spec, f"claim {claim.text!r}", claim.where, spec.rows)
+        others = [key for key in spec.keys if key != claim.key]
+        _check_where(spec, f"claim {claim.text!r}", claim.where, others)
 
 
 def _check_where(spec: TableSpec, what: str, where: Where, keys: Sequence[str]) -> None:

@@ -6,8 +6,9 @@ import math
 
 from smile.tables.cells import BASELINE, Cells
 from smile.tables.spec import TableSpec
+from smile.tables.verdicts import counted, judge
 
-__all__ = ["summary_lines"]
+__all__ = ["claim_lines", "summary_lines"]
 
 
 def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
@@ -25,6 +26,12 @@ def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
     lines.append(f"{edges} best step sizes lie on an edge of their grid.")
     lines.append(f"{diverged} of {step_sizes} step sizes were not eligible because a chain diverged.")
     return lines
+
+
+def claim_lines(spec: TableSpec, cells: Cells, metric: str) -> list[str]:
+    """In how many cells each claim holds, by one metric."""
+    highest = spec.metrics[metric].highest
+    return [f"{claim.text}: {counted(judge(spec, claim, cells, highest))}." for claim in spec.claims]
 
 
 def _counted(spec: TableSpec, holds: dict[tuple[tuple[str, ...], str], bool], what: str) -> list[str]:
