@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from smile.arguments import OneLineParser
@@ -54,7 +55,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     cells = report.tables[metric, selection]
     console.print(_table(spec, cells, metric, selection))
     for line in (*report.omissions, *summary_lines(spec, cells), *claim_lines(spec, cells, metric), LEGEND):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     for path in report.paths:
         print(path)
 
@@ -62,7 +63,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
 def _table(spec: TableSpec, cells: Cells, metric: str, selection: str) -> Table:
     table = Table(*column_names(spec), title=heading(spec, metric, selection), show_lines=True)
     for labels, row in rows(spec, cells):
-        table.add_row(*labels, *("\n".join(cell_lines(cell)) for cell in row))
+        table.add_row(*labels, *(escape("\n".join(cell_lines(cell))) for cell in row))
     return table
 
 

@@ -29,8 +29,8 @@ MISSING = "—"
 LEGEND = (
     "Cell: mean ± standard error over replications at the best step size, and that step size; below it a 95 % interval "
     "of the mean, the bootstrap over replications with the choice of the step size repeated in every resample (none "
-    f"with fewer than {FEWEST} replications), then the published value and the ratio ours / published; it agrees where "
-    "print ± 2 standard errors overlaps the interval. Bold: best of the row without the baseline. ↓ ↑: the best step "
+    f"with fewer than {FEWEST} replications), which agrees where it overlaps print ± 2 standard errors; then the "
+    "published value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step "
     "size is the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, "
     "which were not eligible. —: no run, or none with this metric."
 )
@@ -76,7 +76,7 @@ def cell_lines(cell: Cell | None) -> list[str]:
     if math.isnan(cell.published):
         return lines
     ratio = "" if math.isnan(cell.ratio) else f", {_ratio(cell.ratio)}×"
-    return [*lines, f"print {_printed(cell)}{ratio}{', agrees' if cell.agrees else ''}"]
+    return [*lines, f"print {_printed(cell)}{ratio}"]
 
 
 def value(cell: Cell) -> str:
@@ -93,7 +93,7 @@ def _interval(cell: Cell) -> str:
     decimals = max(_decimals(cell.low, cell.high), _decimals(cell.mean, cell.error))
     form = f".{decimals}f" if decimals <= _MOST_DECIMALS else ".1e"
     low, high = (f"{bound:{form}}".replace("inf", "∞") for bound in (cell.low, cell.high))
-    return f"[{low}, {high}]"
+    return f"[{low}, {high}]{' agrees' if cell.agrees else ''}"
 
 
 def _decimals(mean: float, error: float) -> int:

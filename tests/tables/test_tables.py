@@ -252,7 +252,9 @@ def test_command_line_takes_the_largest_scale(tmp_path: Path, capsys: pytest.Cap
             tmp_path / f"table1/{scale}/runs/r/metrics.parquet", run_rows({0.1: [1.0, 2.0], 0.2: [2.0, 3.0]})
         )
     assert main(["table1", "--results", str(tmp_path)]) == 0
-    assert str(tmp_path / "table1/quick/table.md") in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert str(tmp_path / "table1/quick/table.md") in shown
+    assert "psmile < smile where noise in [diagonal, correlated, spatially_varied]: no pair of runs." in shown
     assert not (tmp_path / "table1/smoke/table.md").exists()
     assert main(["--list"]) == 0
     assert "table1_rotations" in capsys.readouterr().out
@@ -288,13 +290,13 @@ def test_intervals_beside_print(spec: TableSpec, tmp_path: Path) -> None:
         write_metrics(directory / f"runs/{sampler}/metrics.parquet", rows)
     build_table(spec, directory, "paper")
     text = (directory / "table.md").read_text()
-    assert "**0.550 ± 0.065** @ 1.0e-1↓<br>[0.433, 0.667]<br>print 0.500 ± 0.100, 1.1×, agrees" in text
-    assert "9.000 ± 0.000 @ 2.0e-1↑°<br>[1.000, 9.000]<br>print 3.000 ± 0.200, 3.0×, agrees" in text
+    assert "**0.550 ± 0.065** @ 1.0e-1↓<br>[0.433, 0.667] agrees<br>print 0.500 ± 0.100, 1.1×" in text
+    assert "9.000 ± 0.000 @ 2.0e-1↑°<br>[1.000, 9.000] agrees<br>print 3.000 ± 0.200, 3.0×" in text
     assert (
         "- 2 of 2 cells agree with print by their interval: SMILE-naive 1 of 1, pSMILE-naive 1 of 1.\n"
         in text
     )
-    assert r"\\{[}0.433, 0.667{]}\\print" in (directory / "table.tex").read_text()
+    assert r"\\{[}0.433, 0.667{]} agrees\\print" in (directory / "table.tex").read_text()
     csv = pd.read_csv(directory / "table.csv").set_index(["metric", "selection", "noise", "sampler"])
     assert csv.loc[("bias", "all", "isotropic", "smile"), "agrees"] == True  # noqa: E712
     assert csv.loc[("bias", "all", "isotropic", "psmile"), "high"] == 9.0
