@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from smile.tables import omissions
-from smile.tables.cells import Cells, collect, newest_runs, tabulate
+from smile.tables.cells import DIAGNOSTICS, Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.latex import latex
 from smile.tables.markdown import markdown
@@ -91,6 +91,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All finished runs, one row each, and the metrics that the table needs."""
     needed = {name for metric in spec.metrics.values() for name in (metric.name, metric.chosen_by)}
+    needed |= set(DIAGNOSTICS)
     needed |= {stand_in.metric for stand_ins in spec.stand_ins.values() for stand_in in stand_ins}
     frame = read_metrics(experiment_dir, spec.command(scale), needed)
     rows = read_table(experiment_dir, _RUN)

@@ -17,10 +17,15 @@ from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
 
 __all__ = [
-    "BASELINE", "SELECTIONS", "Cell", "Cells", "Grids", "collect", "is_baseline", "newest_runs", "select", "tabulate",
+    "BASELINE", "DIAGNOSTICS", "FEWEST_EFFECTIVE_DRAWS", "MOST_RHAT", "SELECTIONS", "Cell", "Cells", "Grids", "collect",
+    "is_baseline", "newest_runs", "select", "tabulate",
 ]  # fmt: skip
 
 BASELINE = "baseline"
+
+# What a reader may take for converged; metrics of these names are read beside those of the table.
+MOST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.05, 100
+DIAGNOSTICS = ("rhat_max", "ess_min")
 
 # How a step size is chosen.
 SELECTIONS = {
@@ -34,23 +39,38 @@ SELECTIONS = {
 class Cell:
     """One number of a table.
 
-    ``mean`` is NaN where no step size was eligible, or where a chain among the reported ones diverged; ``error`` is NaN
-    for a single replication; the published fields and ``ratio`` (ours over print) are NaN where nothing was printed.
-    ``low`` and ``high`` bound the bootstrap 95 % interval of the mean with its choice of a step size, and are NaN where
-    there is no mean or where the replications are too few; ``draws`` are the resamples behind it, None where they are
-    too few.
+    Attributes:
+        mean: over replications; NaN where no step size was eligible, or where a chain among the reported ones diverged.
+        error: its standard error, NaN for a single replication.
+        step_size: the chosen one; NaN where there is none.
+        edge: ``low`` or ``high`` where it is the lowest or highest of the grid, else empty.
+        replications: behind mean and error.
+        step_sizes: in the grid.
+        ineligible: step sizes at which a chain diverged, among the replications used for choosing.
+        run_id: of the run, the first where there are several.
+        low: of the bootstrap 95 % interval of the mean with its choice of a step size; NaN where there is no mean, or
+            where replications are too few.
+        high: of the same interval.
+        rhat_max: largest R-hat at the reported step size; NaN where it was not recorded, and of networks, where it is
+            that of the worst of a hundred predictions.
+        ess_min: smallest effective sample size, likewise.
+        published: what was printed; NaN where nothing was.
+        published_error: its standard error.
+        draws: resamples behind the interval, None where replications are too few.
     """
 
     mean: float
     error: float
     step_size: float
-    edge: str  # "low" or "high" where the best step size is the lowest or highest of the grid, else ""
-    replications: int  # behind mean and error
-    step_sizes: int  # in the grid
-    ineligible: int  # step sizes at which a chain diverged, among the replications used for choosing
+    edge: str
+    replications: int
+    step_sizes: int
+    ineligible: int
     run_id: str
     low: float = math.nan
     high: float = math.nan
+    rhat_max: float = math.nan
+    ess_min: float = math.nan
     published: float = math.nan
     published_error: float = math.nan
     draws: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -67,6 +87,11 @@ class Cell:
             return None
         reach = 0.0 if math.isnan(self.published_error) else 2 * self.published_error
         return self.published - reach <= self.high and self.low <= self.published + reach
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the chains behind the mean disagree, or are worth too few independent draws."""
+        return self.rhat_max > MOST_RHAT or self.ess_min < FEWEST_EFFECTIVE_DRAWS
 
 
 # Values and cells by (row values, column value); the baseline's column is BASELINE. What has no run is absent.
@@ -162,6 +187,7 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         low=low,
         high=high,
         draws=draws,
+        **({} if selection == "validation" else _diagnostics(grid, best, reporting)),
     )
 
 
@@ -190,6 +216,16 @@ def _choosing_and_reporting(replication: np.ndarray, selection: str) -> tuple[np
     labels = np.unique(replication)
     first = np.isin(replication, labels[: math.ceil(len(labels) / 2)])
     return first, ~first
+
+
+def _diagnostics(grid: Grid, best: int | None, reporting: np.ndarray) -> dict[str, float]:
+    """Means over the reported replications, which share a diagnostic that compares them."""
+    found = {}
+    for name in DIAGNOSTICS if best is not None else ():
+        values = grid.values[name][best, reporting] if name in grid.values else np.array([])
+        if np.isfinite(values).any():
+            found[name] = float(values[np.isfinite(values)].mean())
+    return found
 
 
 def _best(means: np.ndarray, highest: bool) -> int | None:

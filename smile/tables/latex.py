@@ -18,6 +18,7 @@ _LATEX = {
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     "°": r"$^\circ$",
+    "†": r"$^\dagger$",
     "—": "---",
 }
 _LATEX |= {"∞": r"$\infty$", "[": "{[}", "]": "{]}"}  # a bracket after \\ would be its argument

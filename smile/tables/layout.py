@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from smile.tables.bootstrap import FEWEST
-from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
+from smile.tables.cells import BASELINE, FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, SELECTIONS, Cell, Cells
 from smile.tables.spec import TableSpec
 
 __all__ = [
@@ -32,7 +32,9 @@ LEGEND = (
     f"with fewer than {FEWEST} replications), which agrees where it overlaps print ± 2 standard errors; then the "
     "published value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step "
     "size is the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, "
-    "which were not eligible. —: no run, or none with this metric."
+    f"which were not eligible. †: R-hat above {MOST_RHAT} or effective sample size below {FEWEST_EFFECTIVE_DRAWS} "
+    "at this step size, so that the value may be that of chains that have hardly moved. "
+    "—: no run, or none with this metric."
 )
 
 _MOST_DECIMALS = 5
@@ -66,12 +68,12 @@ def best_of_row(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> C
 def cell_lines(cell: Cell | None) -> list[str]:
     if cell is None:
         return [MISSING]
-    diverged = "°" if cell.ineligible else ""
+    marks = f"{'°' if cell.ineligible else ''}{'†' if cell.is_doubtful else ''}"
     if math.isnan(cell.mean):
-        ours = f"diverged {diverged}".rstrip()
+        ours = f"diverged {marks}".rstrip()
     else:
         at = "" if math.isnan(cell.step_size) else f" @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}"
-        ours = f"{value(cell)}{at}{diverged}"
+        ours = f"{value(cell)}{at}{marks}"
     lines = [ours] if math.isnan(cell.low) else [ours, _interval(cell)]
     if math.isnan(cell.published):
         return lines

@@ -25,6 +25,10 @@ def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
     step_sizes = sum(cell.step_sizes for cell in own.values())
     lines.append(f"{edges} best step sizes lie on an edge of their grid.")
     lines.append(f"{diverged} of {step_sizes} step sizes were not eligible because a chain diverged.")
+    known = [cell for cell in own.values() if not (math.isnan(cell.rhat_max) and math.isnan(cell.ess_min))]
+    if known:
+        doubtful = sum(cell.is_doubtful for cell in known)
+        lines.append(f"{doubtful} of {len(known)} cells are marked †: their chains have not mixed.")
     return lines
 
 

@@ -301,3 +301,36 @@ def test_intervals_beside_print(spec: TableSpec, tmp_path: Path) -> None:
     assert csv.loc[("bias", "all", "isotropic", "smile"), "agrees"] == True  # noqa: E712
     assert csv.loc[("bias", "all", "isotropic", "psmile"), "high"] == 9.0
     assert "draws" not in csv.columns
+
+
+def test_cells_whose_chains_have_not_mixed_are_marked(spec: TableSpec, tmp_path: Path) -> None:
+    """By the diagnostics of the reported step size alone; runs without them have no mark."""
+    directory = tmp_path / "results"
+
+    def write(run_id: str, diagnostics: dict[str, tuple[float, float]], **facts: Any) -> None:
+        rows = run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0]}, run_id=run_id, **facts)
+        for name, (at_best, elsewhere) in diagnostics.items():
+            values = {0.1: [at_best] * 2, 0.2: [elsewhere] * 2}
+            rows += run_rows(values, run_id=run_id, metrics=[name], **facts)
+        write_metrics(directory / f"runs/{run_id}/metrics.parquet", rows)
+
+    write("a", {"rhat_max": (1.06, 1.0), "ess_min": (500.0, 1.0)})
+    write("b", {"rhat_max": (1.04, 3.0), "ess_min": (101.0, 1.0)}, sampler="psmile")
+    write("c", {"ess_min": (99.0, 500.0), "rhat_max": (NAN, 1.0)}, noise="spatially_varied")
+    write("d", {}, noise="spatially_varied", sampler="psmile")
+    report = build_table(spec, directory, "paper")
+    cells = report.tables["bias", "all"]
+    marked = {key for key, cell in cells.items() if cell.is_doubtful}
+    assert marked == {(("icg", "isotropic"), "smile"), (("icg", "spatially_varied"), "smile")}
+    text = (directory / "table.md").read_text()
+    assert "**1.500 ± 0.500** @ 1.0e-1↓†" in text and "†: R-hat above 1.05" in text
+    assert "- 2 of 3 cells are marked †: their chains have not mixed.\n" in text
+    assert r"1.0e-1$\downarrow$$^\dagger$" in (directory / "table.tex").read_text()
+    csv = pd.read_csv(directory / "table.csv").set_index(["metric", "selection", "noise", "sampler"])
+    assert csv.loc[("bias", "all", "isotropic", "smile"), "rhat_max"] == pytest.approx(1.06)
+
+
+def test_the_worst_prediction_of_a_network_marks_nothing() -> None:
+    rows = run_rows({0.1: [1.0, 2.0]}, metrics=["lppd", "validation_lppd", "rhat_max"])
+    cell = select(arrange(pd.DataFrame(rows)), "validation", metric("lppd"))
+    assert cell is not None and math.isnan(cell.rhat_max) and not cell.is_doubtful
