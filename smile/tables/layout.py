@@ -34,7 +34,7 @@ LEGEND = (
     "size is the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, "
     f"which were not eligible. †: R-hat above {MOST_RHAT} or effective sample size below {FEWEST_EFFECTIVE_DRAWS} "
     "at this step size, so that the value may be that of chains that have hardly moved. "
-    "—: no run, or none with this metric."
+    "—: no run, none with this metric, or too few replications to choose and report apart."
 )
 
 _MOST_DECIMALS = 5

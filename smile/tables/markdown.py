@@ -24,7 +24,6 @@ from smile.tables.verdicts import Judgement, counted, judge
 
 __all__ = ["markdown"]
 
-
 _SHORT = {
     "all": "all replications",
     "validation": "chosen on validation data",
@@ -82,18 +81,18 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
         by_metric = [
-            judge(spec, claim, tables[name, spec.selections[0]], metric.highest)
+            {
+                found.place: found
+                for found in judge(spec, claim, tables[name, spec.selections[0]], metric.highest)
+            }
             for name, metric in spec.metrics.items()
         ]
-        verdicts = {
-            (found.place, number): found for number, judged in enumerate(by_metric) for found in judged
-        }
-        for found in by_metric[0]:
-            others = [verdicts.get((found.place, number)) for number in range(len(by_metric))]
+        for place, found in by_metric[0].items():
+            others = [judged.get(place) for judged in by_metric]
             yield _markdown_row(
                 [
                     f"{claim.left} {claim.sign} {claim.right}",
-                    ", ".join(found.place),
+                    ", ".join(place),
                     value(found.left),
                     value(found.right),
                     *(MISSING if other is None else _verdict(other) for other in others),
