@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from smile.tables import omissions
-from smile.tables.cells import Cells, collect, newest_runs, tabulate
+from smile.tables.cells import DIAGNOSTICS, Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.latex import latex
 from smile.tables.markdown import markdown
@@ -30,7 +30,7 @@ class Report(NamedTuple):
     Attributes:
         spec: the part of the table that has runs.
         tables: the cells of every (metric, selection) that has any.
-        omissions: what the table does not show, in sentences.
+        omissions: what the table does not show, or shows in place of something else, in sentences.
         paths: the files.
     """
 
@@ -54,6 +54,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         raise ValueError(f"{experiment_dir} has no run that the table {spec.name} lists: it has {names}")
     frame, stand_ins = fill_in(frame[frame["run_id"].isin(runs["run_id"])], spec)
     omitted = [
+        *stand_ins,
         *([f"Not shown, as the table does not list them: {names}."] if names else []),
         *omissions.without_runs(spec, runs),
         *omissions.lacking_metrics(spec, runs, frame),
@@ -70,7 +71,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for selection in spec.selections
     }
     texts = {
-        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *stand_ins, *omitted]),
+        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *omitted]),
         "table.tex": latex(spec, tables),
         "table.csv": csv_text(spec, tables),
     }
@@ -90,6 +91,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
 def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All finished runs, one row each, and the metrics that the table needs."""
     needed = {name for metric in spec.metrics.values() for name in (metric.name, metric.chosen_by)}
+    needed |= set(DIAGNOSTICS)
     needed |= {stand_in.metric for stand_ins in spec.stand_ins.values() for stand_in in stand_ins}
     frame = read_metrics(experiment_dir, spec.command(scale), needed)
     rows = read_table(experiment_dir, _RUN)

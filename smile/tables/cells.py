@@ -5,21 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from smile import quantities
 from smile.quantities import Metric
+from smile.tables.bootstrap import interval, resampled
 from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
 
 __all__ = [
-    "BASELINE", "SELECTIONS", "Cell", "Cells", "Grids", "collect", "is_baseline", "newest_runs", "select", "tabulate",
+    "BASELINE", "DIAGNOSTICS", "FEWEST_EFFECTIVE_DRAWS", "MOST_RHAT", "SELECTIONS", "Cell", "Cells", "Grids", "collect",
+    "is_baseline", "newest_runs", "select", "tabulate",
 ]  # fmt: skip
 
 BASELINE = "baseline"
+
+# What a reader may take for converged; metrics of these names are read beside those of the table.
+MOST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.05, 100
+DIAGNOSTICS = ("rhat_max", "ess_min")
 
 # How a step size is chosen.
 SELECTIONS = {
@@ -33,25 +39,59 @@ SELECTIONS = {
 class Cell:
     """One number of a table.
 
-    ``mean`` is NaN where no step size was eligible, or where a chain among the reported ones diverged; ``error`` is NaN
-    for a single replication; the published fields and ``ratio`` (ours over print) are NaN where nothing was printed.
+    Attributes:
+        mean: over replications; NaN where no step size was eligible, or where a chain among the reported ones diverged.
+        error: its standard error, NaN for a single replication.
+        step_size: the chosen one; NaN where there is none.
+        edge: ``low`` or ``high`` where it is the lowest or highest of the grid, else empty.
+        replications: behind mean and error.
+        step_sizes: in the grid.
+        ineligible: step sizes at which a chain diverged, among the replications used for choosing.
+        run_id: of the run, the first where there are several.
+        low: of the bootstrap 95 % interval of the mean with its choice of a step size; NaN where there is no mean, or
+            where replications are too few.
+        high: of the same interval.
+        rhat_max: largest R-hat at the reported step size; NaN where it was not recorded, and of networks, where it is
+            that of the worst of a hundred predictions.
+        ess_min: smallest effective sample size, likewise.
+        published: what was printed; NaN where nothing was.
+        published_error: its standard error.
+        draws: resamples behind the interval, None where replications are too few.
     """
 
     mean: float
     error: float
     step_size: float
-    edge: str  # "low" or "high" where the best step size is the lowest or highest of the grid, else ""
-    replications: int  # behind mean and error
-    step_sizes: int  # in the grid
-    ineligible: int  # step sizes at which a chain diverged, among the replications used for choosing
+    edge: str
+    replications: int
+    step_sizes: int
+    ineligible: int
     run_id: str
+    low: float = math.nan
+    high: float = math.nan
+    rhat_max: float = math.nan
+    ess_min: float = math.nan
     published: float = math.nan
     published_error: float = math.nan
+    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def ratio(self) -> float:
         """Ours over print."""
         return self.mean / self.published if self.published > 0 else math.nan
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether print ± 2 standard errors overlaps our interval; None where one of them is missing."""
+        if math.isnan(self.published) or math.isnan(self.low):
+            return None
+        reach = 0.0 if math.isnan(self.published_error) else 2 * self.published_error
+        return self.published - reach <= self.high and self.low <= self.published + reach
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the chains behind the mean disagree, or are worth too few independent draws."""
+        return self.rhat_max > MOST_RHAT or self.ess_min < FEWEST_EFFECTIVE_DRAWS
 
 
 # Values and cells by (row values, column value); the baseline's column is BASELINE. What has no run is absent.
@@ -125,12 +165,16 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         return None
     chosen = grid.means(metric.chosen_by, choosing[None].astype(float))[0]
     best = _best(chosen, quantities.metric(metric.chosen_by).highest)
+    low = high = math.nan
+    draws = resampled(grid, choosing, reporting, metric)
     if best is None:
         mean = error = step_size = math.nan
     else:
         mean = grid.means(metric.name, reporting[None].astype(float))[0, best]
         error = grid.errors(metric.name, reporting)[best]
         step_size = grid.step_size[best] if grid.adapted is None else grid.adapted[reporting].mean()
+    if draws is not None and math.isfinite(mean):
+        low, high = interval(draws)
     return Cell(
         mean=float(mean),
         error=float(error),
@@ -140,6 +184,10 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         step_sizes=len(chosen),
         ineligible=int((grid.diverged(metric.chosen_by, choosing) > 0).sum()),
         run_id=grid.run_ids[0],
+        low=low,
+        high=high,
+        draws=draws,
+        **({} if selection == "validation" else _diagnostics(grid, best, reporting)),
     )
 
 
@@ -168,6 +216,16 @@ def _choosing_and_reporting(replication: np.ndarray, selection: str) -> tuple[np
     labels = np.unique(replication)
     first = np.isin(replication, labels[: math.ceil(len(labels) / 2)])
     return first, ~first
+
+
+def _diagnostics(grid: Grid, best: int | None, reporting: np.ndarray) -> dict[str, float]:
+    """Means over the reported replications, which share a diagnostic that compares them."""
+    found = {}
+    for name in DIAGNOSTICS if best is not None else ():
+        values = grid.values[name][best, reporting] if name in grid.values else np.array([])
+        if np.isfinite(values).any():
+            found[name] = float(values[np.isfinite(values)].mean())
+    return found
 
 
 def _best(means: np.ndarray, highest: bool) -> int | None:

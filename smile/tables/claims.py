@@ -1,14 +1,15 @@
-"""Sentences about a table that either hold or do not.
+"""Sentences about a table: its paper's claims.
 
-Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``beats``, which is > where the
-highest value is the best) and
-``smile within factor 3 of baseline where noise = isotropic and target = icg``. A space in a name is written as ``+``.
+Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``beats``, which is > where the highest value is
+the best) and ``smile within factor 3 of baseline where noise = isotropic and target = icg``. Both names are values of
+the column key, or both of one row key; a space in a name is written as ``+``.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from smile.tables.conditions import Where, parse_where
@@ -20,9 +21,10 @@ _CLAIM = re.compile(r"(\S+) (?:(<|beats)|within factor (\S+) of) (\S+)(?: where 
 
 @dataclass(frozen=True)
 class Claim:
-    """``left < right``, ``left beats right``, or both within ``factor`` of each other, in the rows of ``where``."""
+    """``left < right``, ``left beats right``, or both within ``factor`` of each other, in the cells of ``where``."""
 
     text: str
+    key: str  # of which left and right are values
     left: str
     right: str
     sign: str  # < or beats, or ≈ with a factor
@@ -30,11 +32,15 @@ class Claim:
     where: Where
 
 
-def parse_claim(text: str) -> Claim:
+def parse_claim(text: str, names: Mapping[str, Collection[str]]) -> Claim:
     """Parses one sentence.
 
+    Args:
+        text: the sentence.
+        names: the values of every key of the table, those of its columns first.
+
     Raises:
-        ValueError: where it is no sentence of this grammar.
+        ValueError: where it is no sentence of this grammar, or does not compare two values of one key.
     """
     match = _CLAIM.fullmatch(text)
     if not match:
@@ -43,11 +49,16 @@ def parse_claim(text: str) -> Claim:
         )
     left, sign, factor, right, conditions = match.groups()
     left, right = left.replace("+", " "), right.replace("+", " ")
+    key = next((key for key, valid in names.items() if left in valid and right in valid), None)
+    if key is None:
+        columns, *others = names
+        valid = f"{', '.join(sorted(names[columns]))}, or two values of {' or '.join(others)}"
+        raise ValueError(f"claim {text!r} compares {left!r} with {right!r}: valid are two of {valid}")
     try:
         where = parse_where(conditions or "")
     except ValueError as error:
         raise ValueError(f"claim {text!r}: {error}") from None
-    return Claim(text, left, right, sign or "≈", float(factor) if factor else None, where)
+    return Claim(text, key, left, right, sign or "≈", float(factor) if factor else None, where)
 
 
 def holds(claim: Claim, left: float, right: float, highest: bool = False) -> bool | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from smile.arguments import OneLineParser
@@ -16,7 +17,7 @@ from smile.tables.build import build_table
 from smile.tables.cells import Cells
 from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
 from smile.tables.spec import SpecError, TableSpec, load_spec, table_names
-from smile.tables.summary import summary_lines
+from smile.tables.summary import claim_lines, summary_lines
 from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
@@ -53,8 +54,8 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     selection = spec.selections[0]
     cells = report.tables[metric, selection]
     console.print(_table(spec, cells, metric, selection))
-    for line in (*report.omissions, *summary_lines(spec, cells), LEGEND):
-        console.print(line, highlight=False)
+    for line in (*report.omissions, *summary_lines(spec, cells), *claim_lines(spec, cells, metric), LEGEND):
+        console.print(line, highlight=False, markup=False)
     for path in report.paths:
         print(path)
 
@@ -62,7 +63,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
 def _table(spec: TableSpec, cells: Cells, metric: str, selection: str) -> Table:
     table = Table(*column_names(spec), title=heading(spec, metric, selection), show_lines=True)
     for labels, row in rows(spec, cells):
-        table.add_row(*labels, *("\n".join(cell_lines(cell)) for cell in row))
+        table.add_row(*labels, *(escape("\n".join(cell_lines(cell))) for cell in row))
     return table
 
 

@@ -1,17 +1,21 @@
-"""The metric against the step size: one panel for each row of the table, one line for each of its columns."""
+"""The metric against the step size: one panel for each row of the table, one line for each of its columns.
+
+Where the table says which of its keys make panels, the others make lines: the first by colour, the second by dashes.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from smile.tables.cells import BASELINE, Cell, Cells, Grids
 from smile.tables.grid import Grid
-from smile.tables.spec import TableSpec
+from smile.tables.spec import MOST_DASHES, TableSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,15 +30,19 @@ _MOST_DECADES = 6.0  # on a logarithmic axis
 _MOST_UNITS = 1.0  # on a linear one, nats
 _MOST_MEDIANS = 3.0  # and so many times as far below the best as the median
 
-# Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print.
-_STYLES = (
-    ("#D55E00", "o"),
-    ("#009E73", "s"),
-    ("#E69F00", "^"),
-    ("#0072B2", "D"),
-    ("#CC79A7", "v"),
-    ("#56B4E9", "P"),
-)
+# Okabe & Ito's palette, which stays apart for colour-blind readers, and markers, which stay apart in grey print; one
+# more of these, so that what shares a colour differs in its marker.
+_COLORS = ("#D55E00", "#009E73", "#E69F00", "#0072B2", "#CC79A7", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_Dashes = Literal["-"] | tuple[float, tuple[int, ...]]
+_DASHES: tuple[_Dashes, ...] = ("-", (0, (1, 1)), (0, (4, 1, 1, 1)))
+assert len(_DASHES) == MOST_DASHES
+
+
+class _Style(NamedTuple):
+    color: str
+    marker: str
+    dashes: _Dashes = "-"
 
 
 def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str = "") -> Figure:
@@ -42,7 +50,7 @@ def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str 
 
     Args:
         grids: the values of every configuration.
-        spec: the table; its last row key runs across the panels, the others down.
+        spec: the table; the last key of its panels runs across, the others down.
         cells: the table's cells by all replications, for the marks at the best step sizes, the published values and the
             baseline.
         metric: a key of ``spec.metrics``.
@@ -52,31 +60,38 @@ def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    across = len(spec.labels[spec.rows[-1]])
-    down = len(spec.row_values()) // across
+    panels = list(itertools.product(*(spec.labels[key] for key in spec.panels)))
+    across = len(spec.labels[spec.panels[-1]])
+    down = len(panels) // across
     figure = Figure(
         figsize=(2.9 * max(across, _NARROWEST) + 0.6, 2.3 * down + 1.1 + (0.5 if caption else 0)),
         layout="constrained",
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
-    for axis, row in zip(axes.flat, spec.row_values(), strict=True):
-        for (color, marker), column in zip(_STYLES, spec.labels[spec.columns], strict=False):
+    styles = _styles(spec)
+    for axis, panel in zip(axes.flat, panels, strict=True):
+        baselines = set()
+        for values, style in styles.items():
+            place = dict(zip((*spec.panels, *spec.lines), (*panel, *values), strict=True))
+            row, column = tuple(place[key] for key in spec.rows), place[spec.columns]
             grid = grids.get((row, column))
             if grid is not None and metric in grid.values:
-                _draw_line(axis, grid, metric, cells.get((row, column)), color, marker)
-        if (row, BASELINE) in cells:
-            axis.axhline(cells[row, BASELINE].mean, color="0.35", linestyle=":", linewidth=1.3)
+                _draw_line(axis, grid, metric, cells.get((row, column)), style)
+            if (row, BASELINE) in cells:
+                baselines.add(cells[row, BASELINE].mean)
+        for mean in baselines:
+            axis.axhline(mean, color="0.35", linestyle=":", linewidth=1.3)
         axis.set(xscale="log", yscale="linear" if spec.metrics[metric].highest else "log")
         axis.grid(color="0.92", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-    for axis, row in zip(axes[:, 0], spec.row_values()[::across], strict=True):
-        labels = [spec.labels[key][value] for key, value in zip(spec.rows[:-1], row, strict=False)]
+    for axis, panel in zip(axes[:, 0], panels[::across], strict=True):
+        labels = [spec.labels[key][value] for key, value in zip(spec.panels[:-1], panel, strict=False)]
         axis.set_ylabel(
             "\n".join(textwrap.fill(label, 22) for label in labels), fontweight="bold", fontsize=9
         )
-    for axis, label in zip(axes[0], spec.labels[spec.rows[-1]].values(), strict=True):
+    for axis, label in zip(axes[0], spec.labels[spec.panels[-1]].values(), strict=True):
         axis.set_title(label, fontsize=10, fontweight="bold")
     for row_of_axes in axes:
         _limit(row_of_axes, spec.metrics[metric].highest)
@@ -105,14 +120,31 @@ def _limit(axes: Sequence[Axes], highest: bool) -> None:
         axes[0].set_ylim(bottom - margin, top + margin)
 
 
-def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, color: str, marker: str) -> None:
+def _styles(spec: TableSpec) -> dict[tuple[str, ...], _Style]:
+    """By the values of the keys of ``spec.lines``: one, or two."""
+    colored, *dashed = (spec.labels[key] for key in spec.lines)
+    markers = zip(itertools.cycle(_COLORS), itertools.cycle(_MARKERS), strict=False)
+    styles: dict[tuple[str, ...], _Style] = {
+        (value,): _Style(*pair) for value, pair in zip(colored, markers, strict=False)
+    }
+    for values in dashed:
+        styles = {
+            (*first, value): style._replace(dashes=dashes)
+            for first, style in styles.items()
+            for value, dashes in zip(values, _DASHES, strict=False)
+        }
+    return styles
+
+
+def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, style: _Style) -> None:
+    color, marker, dashes = style
     every = np.ones(grid.replication.shape, bool)
     mean, error = grid.means(metric, every[None].astype(float))[0], grid.errors(metric, every)
     low = mean - error
     if axis.get_yscale() == "log":
         low = np.where(low > 0, low, mean / 3)
     axis.fill_between(grid.step_size, low, mean + error, color=color, alpha=0.2, linewidth=0)
-    axis.plot(grid.step_size, mean, color=color, marker=marker, markersize=3, linewidth=1.2)
+    axis.plot(grid.step_size, mean, color=color, marker=marker, linestyle=dashes, markersize=3, linewidth=1.2)
     if cell is None:
         return
     if math.isfinite(cell.mean):
@@ -131,10 +163,18 @@ def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, color: st
 def _draw_legend(figure: Figure, spec: TableSpec) -> None:
     from matplotlib.lines import Line2D
 
+    styles = _styles(spec)
+    colored, *dashed = (spec.labels[key] for key in spec.lines)
+    look = {values[0]: (style.color, style.marker) for values, style in styles.items()}
     handles = [
-        Line2D([], [], color=color, marker=marker, markersize=4, label=label)
-        for (color, marker), label in zip(_STYLES, spec.labels[spec.columns].values(), strict=False)
+        Line2D([], [], color=look[value][0], marker=look[value][1], markersize=4, label=label)
+        for value, label in colored.items()
     ]
+    for labels in dashed:
+        handles += [
+            Line2D([], [], color="0.4", linestyle=dashes, label=label)
+            for label, dashes in zip(labels.values(), _DASHES, strict=False)
+        ]
     handles.append(
         Line2D([], [], linestyle="", marker="o", markersize=7.5, color="0.6", mec="black", label="best")
     )

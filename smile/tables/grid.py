@@ -45,10 +45,12 @@ class Grid:
         values, measured = self.values[metric], self.measured[metric]
         finite = np.isfinite(values)
         total = weights @ np.where(finite, values, 0.0).T
-        count = weights @ measured.T.astype(float)
-        diverged = weights @ (measured & ~finite).T.astype(float) > 0
+        count = weights.sum(axis=1, keepdims=True) if measured.all() else weights @ measured.T.astype(float)
         with np.errstate(invalid="ignore"):
-            return np.where(diverged, np.nan, total / count)
+            means = total / count
+        if (measured & ~finite).any():
+            means[weights @ (measured & ~finite).T.astype(float) > 0] = np.nan
+        return means
 
     def errors(self, metric: str, used: np.ndarray) -> np.ndarray:
         """Standard errors of the means over the replications ``used``, (steps,); NaN for one, or where one diverged."""

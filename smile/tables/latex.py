@@ -11,14 +11,17 @@ from smile.tables.summary import summary_lines
 
 __all__ = ["latex"]
 
+_NEW_LINE = r"\\"
 _LATEX = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     "°": r"$^\circ$",
+    "†": r"$^\dagger$",
     "—": "---",
 }
+_LATEX |= {"∞": r"$\infty$", "[": "{[}", "]": "{]}"}  # a bracket after \\ would be its argument
 _LATEX |= {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
 
 
@@ -50,7 +53,7 @@ def _latex_cell(cell: Cell | None, best: bool) -> str:
     if cell is not None and best:
         value, at, step = first.partition(" @ ")
         first = rf"\textbf{{{value}}}{at}{step}"
-    return rf"\shortstack{{{first}\\{rest[0]}}}" if rest else first
+    return rf"\shortstack{{{_NEW_LINE.join([first, *rest])}}}" if rest else first
 
 
 def _escape(text: str) -> str:

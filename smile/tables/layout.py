@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
+from smile.tables.bootstrap import FEWEST
+from smile.tables.cells import BASELINE, FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, SELECTIONS, Cell, Cells
 from smile.tables.spec import TableSpec
 
 __all__ = [
@@ -26,12 +27,17 @@ Tables = dict[tuple[str, str], Cells]
 MISSING = "—"
 
 LEGEND = (
-    "Cell: mean ± standard error over replications at the best step size, and that step size; below it the published "
-    "value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step size is "
-    "the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, which "
-    "were not eligible. —: no run, or none with this metric."
+    "Cell: mean ± standard error over replications at the best step size, and that step size; below it a 95 % interval "
+    "of the mean, the bootstrap over replications with the choice of the step size repeated in every resample (none "
+    f"with fewer than {FEWEST} replications), which agrees where it overlaps print ± 2 standard errors; then the "
+    "published value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step "
+    "size is the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, "
+    f"which were not eligible. †: R-hat above {MOST_RHAT} or effective sample size below {FEWEST_EFFECTIVE_DRAWS} "
+    "at this step size, so that the value may be that of chains that have hardly moved. "
+    "—: no run, none with this metric, or too few replications to choose and report apart."
 )
 
+_MOST_DECIMALS = 5
 _EDGES = {"": "", "low": "↓", "high": "↑"}
 
 
@@ -62,16 +68,17 @@ def best_of_row(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> C
 def cell_lines(cell: Cell | None) -> list[str]:
     if cell is None:
         return [MISSING]
-    diverged = "°" if cell.ineligible else ""
+    marks = f"{'°' if cell.ineligible else ''}{'†' if cell.is_doubtful else ''}"
     if math.isnan(cell.mean):
-        ours = f"diverged {diverged}".rstrip()
+        ours = f"diverged {marks}".rstrip()
     else:
         at = "" if math.isnan(cell.step_size) else f" @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}"
-        ours = f"{value(cell)}{at}{diverged}"
+        ours = f"{value(cell)}{at}{marks}"
+    lines = [ours] if math.isnan(cell.low) else [ours, _interval(cell)]
     if math.isnan(cell.published):
-        return [ours]
+        return lines
     ratio = "" if math.isnan(cell.ratio) else f", {_ratio(cell.ratio)}×"
-    return [ours, f"print {_printed(cell)}{ratio}"]
+    return [*lines, f"print {_printed(cell)}{ratio}"]
 
 
 def value(cell: Cell) -> str:
@@ -79,14 +86,24 @@ def value(cell: Cell) -> str:
 
 
 def _number(mean: float, error: float) -> str:
-    """Three decimals as in print, more where the mean would lose its second digit or the error its first."""
+    decimals = _decimals(mean, error)
+    form = f".{decimals}f" if decimals <= _MOST_DECIMALS else ".1e"
+    return f"{mean:{form}}" + ("" if math.isnan(error) else f" ± {error:{form}}")
+
+
+def _interval(cell: Cell) -> str:
+    decimals = max(_decimals(cell.low, cell.high), _decimals(cell.mean, cell.error))
+    form = f".{decimals}f" if decimals <= _MOST_DECIMALS else ".1e"
+    low, high = (f"{bound:{form}}".replace("inf", "∞") for bound in (cell.low, cell.high))
+    return f"[{low}, {high}]{' agrees' if cell.agrees else ''}"
+
+
+def _decimals(mean: float, error: float) -> int:
+    """Three as in print, more where the mean would lose its second digit or the error its first."""
     digits = [
         extra - math.floor(math.log10(x)) for x, extra in ((abs(mean), 1), (error, 0)) if 0 < x < math.inf
     ]
-    decimals = max(3, *digits) if digits else 3
-    if decimals > 5:
-        return f"{mean:.1e}" + ("" if math.isnan(error) else f" ± {error:.1e}")
-    return f"{mean:.{decimals}f}" + ("" if math.isnan(error) else f" ± {error:.{decimals}f}")
+    return max(3, *digits) if digits else 3
 
 
 def _printed(cell: Cell) -> str:

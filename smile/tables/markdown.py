@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from smile.tables.cells import Cell, Cells
-from smile.tables.claims import Claim, holds
-from smile.tables.conditions import covers
+from smile.tables.bootstrap import FEWEST
+from smile.tables.cells import Cell
 from smile.tables.layout import (
     LEGEND,
     MISSING,
@@ -21,8 +20,15 @@ from smile.tables.layout import (
 )
 from smile.tables.spec import TableSpec
 from smile.tables.summary import summary_lines
+from smile.tables.verdicts import Judgement, counted, judge
 
 __all__ = ["markdown"]
+
+_SHORT = {
+    "all": "all replications",
+    "validation": "chosen on validation data",
+    "honest": "one half chooses, the other reports",
+}
 
 
 def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
@@ -53,63 +59,57 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
 
 
 def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
-    """In how many cells each claim holds, by every metric and in print; then each cell, by the first metric."""
-    printed = [name for name in (spec.published.beside if spec.published else ()) if name in spec.metrics][:1]
-    header = ["claim", *(metric.label for metric in spec.metrics.values()), *("in print" for _ in printed)]
+    """In how many cells each claim holds, by every metric, selection and in print; then each cell."""
+    yield "Holds, or does not hold, at the 95 % level: by the bootstrap interval of the difference or the ratio."
+    yield f"With fewer than {FEWEST} replications only the means are compared, and decide nothing."
+    short = [_SHORT[selection] for selection in spec.selections]
+    header = ["claim", "metric", *short, *(["in print"] if spec.published else [])]
+    yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
+    for claim, (name, metric) in itertools.product(spec.claims, spec.metrics.items()):
+        judged = [
+            judge(spec, claim, tables[name, selection], metric.highest) for selection in spec.selections
+        ]
+        entries = [f"`{claim.text}`", metric.label, *map(counted, judged)]
+        if spec.published:
+            printed = [found.in_print for found in judged[0] if found.in_print is not None]
+            entries.append(f"holds in {sum(printed)} of {len(printed)}" if printed else MISSING)
+        yield _markdown_row(entries)
+    first, *_ = spec.metrics
+    header = ["claim", "cell", "left", "right", *(f"by `{name}`" for name in spec.metrics)]
+    header += ["in print"] if spec.published else []
+    yield from ("", f"By cell, {short[0]}; left and right are `{first}`.", "")
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
     for claim in spec.claims:
-        counts = [
-            _count(_judged(spec, claim, tables[metric, spec.selections[0]], metric))
-            for metric in spec.metrics
+        by_metric = [
+            {
+                found.place: found
+                for found in judge(spec, claim, tables[name, spec.selections[0]], metric.highest)
+            }
+            for name, metric in spec.metrics.items()
         ]
-        for name in printed:
-            counts.append(_count(_judged(spec, claim, tables[name, spec.selections[0]], name, "published")))
-        yield _markdown_row([f"`{claim.text}`", *counts])
-    first = next(iter(spec.metrics))
-    cells = tables[first, spec.selections[0]]
-    header = ["claim", *spec.rows, "left", "right", "holds?", "in print?"]
-    yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
-    for claim in spec.claims:
-        for row, left, right, verdict in _judged(spec, claim, cells, first):
+        for place, found in by_metric[0].items():
+            others = [judged.get(place) for judged in by_metric]
             yield _markdown_row(
                 [
                     f"{claim.left} {claim.sign} {claim.right}",
-                    *(spec.labels[key][value] for key, value in zip(spec.rows, row, strict=True)),
-                    value(left),
-                    value(right),
-                    _verdict(verdict) + _uncertainty(claim, left, right),
-                    _verdict(holds(claim, left.published, right.published)),
+                    ", ".join(place),
+                    value(found.left),
+                    value(found.right),
+                    *(MISSING if other is None else _verdict(other) for other in others),
+                    *([_yes_or_no(found.in_print)] if spec.published else []),
                 ]
             )
 
 
-def _judged(
-    spec: TableSpec, claim: Claim, cells: Cells, metric: str, value: str = "mean"
-) -> list[tuple[tuple[str, ...], Cell, Cell, bool | None]]:
-    """The rows that a claim covers and that have both runs, with its verdict."""
-    judged = []
-    for row in spec.row_values():
-        left, right = cells.get((row, claim.left)), cells.get((row, claim.right))
-        if covers(claim.where, dict(zip(spec.rows, row, strict=True))) and left and right:
-            highest = metric in spec.metrics and spec.metrics[metric].highest
-            verdict = holds(claim, getattr(left, value), getattr(right, value), highest)
-            judged.append((row, left, right, verdict))
-    return judged
+def _verdict(found: Judgement) -> str:
+    by_means = f"means: {_yes_or_no(found.by_means)}"
+    if found.verdict is None:
+        return by_means
+    return f"undecided ({by_means})" if found.verdict == "undecided" else found.verdict
 
 
-def _count(judged: list[tuple[tuple[str, ...], Cell, Cell, bool | None]]) -> str:
-    verdicts = [verdict for *_, verdict in judged if verdict is not None]
-    return f"{sum(verdicts)} of {len(verdicts)}" if verdicts else MISSING
-
-
-def _verdict(verdict: bool | None) -> str:
-    return {True: "holds", False: "does not hold", None: MISSING}[verdict]
-
-
-def _uncertainty(claim: Claim, left: Cell, right: Cell) -> str:
-    """A remark where the order of two means is within their errors."""
-    close = abs(left.mean - right.mean) < 2 * math.hypot(left.error, right.error)
-    return " (within 2 s.e.)" if claim.factor is None and close else ""
+def _yes_or_no(held: bool | None) -> str:
+    return {True: "holds", False: "does not hold", None: MISSING}[held]
 
 
 def _emphasise(cell: Cell | None, best: bool) -> list[str]:

@@ -20,6 +20,7 @@ def csv_text(spec: TableSpec, tables: Tables) -> str:
             for column in columns:
                 keys = {**dict(zip(spec.rows, row, strict=True)), spec.columns: column}
                 cell = cells.get((row, column))
-                numbers = {**vars(cell), "ratio": cell.ratio} if cell else {}
+                numbers = {**vars(cell), "ratio": cell.ratio, "agrees": cell.agrees} if cell else {}
+                numbers.pop("draws", None)
                 records.append({"metric": metric, "selection": selection, **keys, **numbers})
     return pd.DataFrame(records).convert_dtypes().to_csv(index=False)

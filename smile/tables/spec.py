@@ -17,9 +17,19 @@ from smile.quantities import VALIDATION, Metric, metric
 from smile.tables.claims import Claim, parse_claim
 from smile.tables.conditions import Where, parse_where
 
-__all__ = ["Baseline", "Published", "SpecError", "StandIn", "TableSpec", "load_spec", "table_names"]
+__all__ = [
+    "MOST_DASHES",
+    "Baseline",
+    "Published",
+    "SpecError",
+    "StandIn",
+    "TableSpec",
+    "load_spec",
+    "table_names",
+]
 
 SPEC_FILE = "table.yaml"
+MOST_DASHES = 3  # that a reader tells apart
 
 
 class SpecError(ValueError):
@@ -73,6 +83,7 @@ class TableSpec:
     rows: tuple[str, ...]
     columns: str
     labels: dict[str, dict[str, str]]
+    panels: tuple[str, ...]  # the keys that make the figure's panels; unless said otherwise, the rows
     metrics: dict[str, Metric]
     stand_ins: dict[str, tuple[StandIn, ...]] = field(default_factory=dict)  # by metric
     figure: str = ""  # the metric that the figure shows; empty: the first
@@ -86,6 +97,11 @@ class TableSpec:
     def keys(self) -> tuple[str, ...]:
         """The columns that together name a cell."""
         return (*self.rows, self.columns)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The keys that tell the lines of a panel apart."""
+        return tuple(key for key in self.keys if key not in self.panels)
 
     @property
     def selections(self) -> tuple[str, ...]:
@@ -132,15 +148,28 @@ def read_spec(path: Path) -> TableSpec:
         entries = [entry if isinstance(entry, dict) else {entry: {}} for entry in values["metrics"]]
         values["stand_ins"] = dict(filter(None, map(_stand_ins, entries)))
         values["metrics"] = {declared.name: declared for declared in map(_metric, entries)}
-        values["claims"] = tuple(parse_claim(text) for text in values.get("claims", ()))
+        names = _names(values)
+        values["claims"] = tuple(parse_claim(text, names) for text in values.get("claims", ()))
         for key in ("rows", "commands"):
             values[key] = tuple(values[key])
+        values["panels"] = tuple(values.get("panels", values["rows"]))
         values["notes"] = tuple(values.get("notes", ()))
         spec = TableSpec(name=path.parent.name, **values)
         _check(spec)
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     return spec
+
+
+def _names(values: dict[str, Any]) -> dict[str, list[str]]:
+    """The values of every key, those of the columns first."""
+    keys = [values["columns"], *values["rows"]]
+    for key in keys:
+        if key not in values["labels"]:
+            raise ValueError(f"no labels for {key}")
+    names = {key: [*values["labels"][key]] for key in keys}
+    names[values["columns"]] += ["baseline"] if values.get("baseline") else []
+    return names
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
@@ -212,9 +241,7 @@ def _check(spec: TableSpec) -> None:
         raise ValueError(
             f"figure {spec.figure!r} is no metric of the table: valid are {', '.join(spec.metrics)}"
         )
-    for key in spec.keys:
-        if key not in spec.labels:
-            raise ValueError(f"no labels for {key}")
+    _check_panels(spec)
     for stand_in in itertools.chain(*spec.stand_ins.values()):
         _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
     of_baseline = spec.baseline.keys if spec.baseline else ()
@@ -225,15 +252,20 @@ def _check(spec: TableSpec) -> None:
                 f"{what} has the keys {', '.join(sorted(unknown))}: valid are {', '.join(valid)}"
             )
     for claim in spec.claims:
-        _check_claim(spec, claim)
+        others = [key for key in spec.keys if key != claim.key]
+        _check_where(spec, f"claim {claim.text!r}", claim.where, others)
 
 
-def _check_claim(spec: TableSpec, claim: Claim) -> None:
-    names = {*spec.labels[spec.columns], "baseline"} if spec.baseline else set(spec.labels[spec.columns])
-    for name in (claim.left, claim.right):
-        if name not in names:
-            raise ValueError(f"claim {claim.text!r} names {name!r}: valid are {', '.join(sorted(names))}")
-    _check_where(spec, f"claim {claim.text!r}", claim.where, spec.rows)
+def _check_panels(spec: TableSpec) -> None:
+    if not spec.panels or set(spec.panels) - set(spec.keys):
+        raise ValueError(f"panels [{', '.join(spec.panels)}]: valid are {', '.join(spec.keys)}")
+    if len(spec.lines) not in (1, 2):
+        raise ValueError(f"panels leave {len(spec.lines)} keys to tell lines apart: valid are 1 and 2")
+    dashed = len(spec.labels[spec.lines[1]]) if len(spec.lines) == 2 else 0
+    if dashed > MOST_DASHES:
+        raise ValueError(
+            f"{spec.lines[1]} has {dashed} values for dashes of lines: valid are {MOST_DASHES} at most"
+        )
 
 
 def _check_where(spec: TableSpec, what: str, where: Where, keys: Sequence[str]) -> None:

@@ -15,9 +15,7 @@ from small_table import SPEC, run_rows, write_spec
 from smile.quantities import metric
 from smile.tables import build_table, load_spec, table_names
 from smile.tables.cells import BASELINE, collect, newest_runs, select, tabulate
-from smile.tables.claims import holds, parse_claim
 from smile.tables.cli import main
-from smile.tables.conditions import covers, parse_where
 from smile.tables.grid import Grid, arrange
 from smile.tables.spec import SpecError, TableSpec, read_spec
 from smile.tables.summary import summary_lines
@@ -119,7 +117,10 @@ def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
     baseline = cells[varied, BASELINE]
     assert (baseline.mean, baseline.step_size, baseline.published) == pytest.approx((0.5, 0.4, 0.4))
     assert math.isnan(cells[varied, "smile"].published)
-    assert summary_lines(spec, cells)[:2] == ["3 of 4 cells.", "1 of 2 cells lie within a factor 2 of print."]
+    assert summary_lines(spec, cells)[:2] == [
+        "3 of 4 cells.",
+        "1 of 2 cells lie within a factor 2 of print: SMILE-naive 1 of 1, pSMILE-naive 0 of 1.",
+    ]
 
 
 def test_files(spec: TableSpec, results: Path) -> None:
@@ -136,7 +137,7 @@ def test_files(spec: TableSpec, results: Path) -> None:
     assert "@ 1.0e-1↓<br>print 3.000 ± 0.200, 0.33×" in text
     assert "| ICG | spatially varied | diverged ° | — | 0.500 ± 0.100 @ 4.0e-1" in text
     assert "- 1 older run of the same cells is not shown.\n" in text
-    assert "| `psmile < smile where noise in [isotropic]` | 0 of 1 | " in text
+    assert "| `psmile < smile where noise in [isotropic]` | bias | means: holds in 0 of 1 | " in text
     tex = (results / "table.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
     assert tex.count("{") == tex.count("}")
@@ -157,28 +158,14 @@ def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None
     assert (cell.mean, cell.step_size, cell.edge, cell.ineligible) == (1.5, 0.1, "low", 1)
 
 
-def test_claims() -> None:
-    claim = parse_claim("a within factor 3 of b where x in [u, v] and y = w")
-    assert claim.where == {"x": ("u", "v"), "y": ("w",)}
-    assert covers(claim.where, {"x": "v", "y": "w"})
-    assert not covers(claim.where, {"x": "z", "y": "w"})
-    assert parse_where("x = a=1+b and y in [c d, e]") == {"x": ("a=1 b",), "y": ("c d", "e")}
-    assert holds(claim, 1.0, 2.9) is True
-    assert holds(claim, 3.1, 1.0) is False
-    assert holds(parse_claim("a < b"), 1.0, 1.0) is False
-    assert holds(parse_claim("a < b"), NAN, 1.0) is None
-    for highest in (False, True):
-        assert holds(parse_claim("a beats b"), 2.0, 1.0, highest) is highest
-    assert parse_claim("a+c < b").left == "a c"
-    for wrong in ("a > b", "a < b where", "a < b where x", "a within 3 of b"):
-        with pytest.raises(ValueError, match="is neither"):
-            parse_claim(wrong)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("psmile < smile", "pmsile < smile", "names 'pmsile': valid are baseline, psmile, smile"),
+        (
+            "psmile < smile",
+            "pmsile < smile",
+            "compares 'pmsile' with 'smile': valid are two of baseline, psmile, smile, or two values of target",
+        ),
         ("noise in [isotropic]", "noise in [iso]", "names noise iso: valid are isotropic, spatially_varied"),
         ("title:", "titel:", "titel"),
         ("published.csv", "nowhere.csv", "nowhere.csv"),
@@ -265,7 +252,9 @@ def test_command_line_takes_the_largest_scale(tmp_path: Path, capsys: pytest.Cap
             tmp_path / f"table1/{scale}/runs/r/metrics.parquet", run_rows({0.1: [1.0, 2.0], 0.2: [2.0, 3.0]})
         )
     assert main(["table1", "--results", str(tmp_path)]) == 0
-    assert str(tmp_path / "table1/quick/table.md") in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert str(tmp_path / "table1/quick/table.md") in shown
+    assert "psmile < smile where noise in [diagonal, correlated, spatially_varied]: no pair of runs." in shown
     assert not (tmp_path / "table1/smoke/table.md").exists()
     assert main(["--list"]) == 0
     assert "table1_rotations" in capsys.readouterr().out
@@ -291,3 +280,57 @@ def test_a_low_metric_whose_step_size_a_high_one_chooses(spec: TableSpec, tmp_pa
     ).assign(method="smile none")
     cell = tabulate(collect(frame, chosen), chosen, "ece", "validation")[("icg", "isotropic"), "smile"]
     assert (cell.step_size, cell.mean) == (0.2, 0.3)
+
+
+def test_intervals_beside_print(spec: TableSpec, tmp_path: Path) -> None:
+    directory = tmp_path / "results"
+    values = {"smile": [0.4, 0.5, 0.6, 0.7], "psmile": [1.0, 1.0, 1.0, NAN]}
+    for sampler, row in values.items():
+        rows = run_rows({0.1: row, 0.2: [9.0] * 4}, run_id=sampler, sampler=sampler)
+        write_metrics(directory / f"runs/{sampler}/metrics.parquet", rows)
+    build_table(spec, directory, "paper")
+    text = (directory / "table.md").read_text()
+    assert "**0.550 ± 0.065** @ 1.0e-1↓<br>[0.433, 0.667] agrees<br>print 0.500 ± 0.100, 1.1×" in text
+    assert "9.000 ± 0.000 @ 2.0e-1↑°<br>[1.000, 9.000] agrees<br>print 3.000 ± 0.200, 3.0×" in text
+    assert (
+        "- 2 of 2 cells agree with print by their interval: SMILE-naive 1 of 1, pSMILE-naive 1 of 1.\n"
+        in text
+    )
+    assert r"\\{[}0.433, 0.667{]} agrees\\print" in (directory / "table.tex").read_text()
+    csv = pd.read_csv(directory / "table.csv").set_index(["metric", "selection", "noise", "sampler"])
+    assert csv.loc[("bias", "all", "isotropic", "smile"), "agrees"] == True  # noqa: E712
+    assert csv.loc[("bias", "all", "isotropic", "psmile"), "high"] == 9.0
+    assert "draws" not in csv.columns
+
+
+def test_cells_whose_chains_have_not_mixed_are_marked(spec: TableSpec, tmp_path: Path) -> None:
+    """By the diagnostics of the reported step size alone; runs without them have no mark."""
+    directory = tmp_path / "results"
+
+    def write(run_id: str, diagnostics: dict[str, tuple[float, float]], **facts: Any) -> None:
+        rows = run_rows({0.1: [1.0, 2.0], 0.2: [5.0, 6.0]}, run_id=run_id, **facts)
+        for name, (at_best, elsewhere) in diagnostics.items():
+            values = {0.1: [at_best] * 2, 0.2: [elsewhere] * 2}
+            rows += run_rows(values, run_id=run_id, metrics=[name], **facts)
+        write_metrics(directory / f"runs/{run_id}/metrics.parquet", rows)
+
+    write("a", {"rhat_max": (1.06, 1.0), "ess_min": (500.0, 1.0)})
+    write("b", {"rhat_max": (1.04, 3.0), "ess_min": (101.0, 1.0)}, sampler="psmile")
+    write("c", {"ess_min": (99.0, 500.0), "rhat_max": (NAN, 1.0)}, noise="spatially_varied")
+    write("d", {}, noise="spatially_varied", sampler="psmile")
+    report = build_table(spec, directory, "paper")
+    cells = report.tables["bias", "all"]
+    marked = {key for key, cell in cells.items() if cell.is_doubtful}
+    assert marked == {(("icg", "isotropic"), "smile"), (("icg", "spatially_varied"), "smile")}
+    text = (directory / "table.md").read_text()
+    assert "**1.500 ± 0.500** @ 1.0e-1↓†" in text and "†: R-hat above 1.05" in text
+    assert "- 2 of 3 cells are marked †: their chains have not mixed.\n" in text
+    assert r"1.0e-1$\downarrow$$^\dagger$" in (directory / "table.tex").read_text()
+    csv = pd.read_csv(directory / "table.csv").set_index(["metric", "selection", "noise", "sampler"])
+    assert csv.loc[("bias", "all", "isotropic", "smile"), "rhat_max"] == pytest.approx(1.06)
+
+
+def test_the_worst_prediction_of_a_network_marks_nothing() -> None:
+    rows = run_rows({0.1: [1.0, 2.0]}, metrics=["lppd", "validation_lppd", "rhat_max"])
+    cell = select(arrange(pd.DataFrame(rows)), "validation", metric("lppd"))
+    assert cell is not None and math.isnan(cell.rhat_max) and not cell.is_doubtful

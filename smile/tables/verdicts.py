@@ -1,0 +1,121 @@
+"""Whether a table's claims hold at the 95 % level, by the bootstrap of the difference of two cells.
+
+Each side is resampled on its own, which is right for independent chains, and cautious where both sides share a seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from smile.tables.bootstrap import interval
+from smile.tables.cells import BASELINE, Cell, Cells
+from smile.tables.claims import Claim, holds
+from smile.tables.conditions import covers
+from smile.tables.spec import TableSpec
+
+__all__ = ["Judgement", "Verdict", "counted", "judge", "verdict"]
+
+Verdict = Literal["holds", "does not hold", "undecided"]
+
+
+class Judgement(NamedTuple):
+    """One claim about two cells.
+
+    Attributes:
+        place: labels of the row, and of the column where rows are compared.
+        left: the cell of the left name.
+        right: that of the right name.
+        verdict: at the 95 % level, None where replications are too few.
+        by_means: whether it holds of the two means, None where one is missing.
+        in_print: whether it holds of the two published values, None where one is missing.
+    """
+
+    place: tuple[str, ...]
+    left: Cell
+    right: Cell
+    verdict: Verdict | None
+    by_means: bool | None
+    in_print: bool | None
+
+
+def judge(spec: TableSpec, claim: Claim, cells: Cells, highest: bool) -> list[Judgement]:
+    """Every pair of cells that the claim covers and that has runs.
+
+    Args:
+        spec: the table.
+        claim: one of its claims.
+        cells: of one metric and selection.
+        highest: whether the highest value of the metric is the best.
+    """
+    others = [key for key in spec.keys if key != claim.key]
+
+    def cell(place: dict[str, str], name: str) -> Cell | None:
+        values = {**place, claim.key: BASELINE if name == "baseline" else name}
+        return cells.get((tuple(values[key] for key in spec.rows), values[spec.columns]))
+
+    found = []
+    for values in itertools.product(*(spec.labels[key] for key in others)):
+        place = dict(zip(others, values, strict=True))
+        left, right = cell(place, claim.left), cell(place, claim.right)
+        if covers(claim.where, place) and left and right:
+            found.append(
+                Judgement(
+                    tuple(spec.labels[key][value] for key, value in place.items()),
+                    left,
+                    right,
+                    verdict(claim, left.draws, right.draws, highest),
+                    holds(claim, left.mean, right.mean, highest),
+                    holds(claim, left.published, right.published, highest),
+                )
+            )
+    return found
+
+
+def verdict(
+    claim: Claim, left: np.ndarray | None, right: np.ndarray | None, highest: bool = False
+) -> Verdict | None:
+    """What the resamples of two cells say of a claim.
+
+    Args:
+        claim: the sentence.
+        left: resampled values of its left side; None where replications were too few.
+        right: those of its right side.
+        highest: whether the highest value is the best.
+
+    Returns:
+        Whether the 95 % interval of the difference (of the ratio, where the claim has a factor) lies within what is
+        claimed or without, or is undecided; None where a side has no resamples. Two resamples that are both infinitely
+        bad are equal.
+    """
+    if left is None or right is None:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if claim.factor is None:
+            difference = right - left if highest and claim.sign == "beats" else left - right
+        else:
+            difference = np.log(left) - np.log(right)
+    low, high = interval(np.where(left == right, 0.0, difference))
+    if claim.factor is None:
+        return "holds" if high < 0 else "does not hold" if low > 0 else "undecided"
+    reach = math.log(claim.factor)
+    if -reach <= low and high <= reach:
+        return "holds"
+    return "does not hold" if low > reach or high < -reach else "undecided"
+
+
+def counted(judgements: Sequence[Judgement]) -> str:
+    """``holds in 5, does not hold in 1, undecided in 3 of 9``; of the means alone where replications are too few."""
+    counts = Counter(found.verdict for found in judgements if found.verdict)
+    if counts:
+        return (
+            f"holds in {counts['holds']}, does not hold in {counts['does not hold']}, "
+            f"undecided in {counts['undecided']} of {counts.total()}"
+        )
+    by_means = [found.by_means for found in judgements if found.by_means is not None]
+    return f"means: holds in {sum(by_means)} of {len(by_means)}" if by_means else "no pair of runs"
