@@ -12,11 +12,13 @@ Configuration, state, logs and sockets lie in one folder (--folder). There are n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -78,14 +80,18 @@ def start(folder: Path, cpus: int) -> Path:
 
     Returns:
         The path of ``slurm.conf``, for the environment variable ``SLURM_CONF``.
+
+    Raises:
+        PermissionError: where the folder is another user's, or others may write into it.
     """
-    folder = folder.resolve()
+    folder = _own(folder)
     for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(exist_ok=True)
     folder.chmod(0o755)
     key = folder / "munge.key"
-    key.write_bytes(os.urandom(128))
-    key.chmod(0o600)
+    key.unlink(missing_ok=True)
+    with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(os.urandom(128))
     conf = folder / "slurm.conf"
     ctld_port, slurmd_port = _free_ports(2)
     conf.write_text(
@@ -115,7 +121,7 @@ def start(folder: Path, cpus: int) -> Path:
 
 def stop(folder: Path) -> None:
     """Ends the daemons and what runs under them; the folder stays, for its logs."""
-    folder = folder.resolve()
+    folder = _own(folder)
     if shutil.which("scancel"):
         environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         cancel = ["scancel", "--full", f"--user={getpass.getuser()}"]
@@ -131,6 +137,20 @@ def stop(folder: Path) -> None:
             except ProcessLookupError:
                 break
             _wait_for_end(pid)
+
+
+def _own(folder: Path) -> Path:
+    """A folder that nobody else can have put something into: in /tmp, a name that is known can be somebody else's."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o755)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(
+            f"{folder} must be a folder of yours that others cannot write; --folder names another"
+        )
+    return folder.resolve()
 
 
 def _program(name: str) -> str | None:
@@ -184,10 +204,14 @@ def main() -> int:
     if absent := missing():
         print(f"not installed: {', '.join(absent)}; apt-get install slurm-wlm munge", file=sys.stderr)
         return 2
-    if options.action == "stop":
-        stop(options.folder)
-    else:
-        print(f"export SLURM_CONF={start(options.folder, options.cpus)}")
+    try:
+        if options.action == "stop":
+            stop(options.folder)
+        else:
+            print(f"export SLURM_CONF={start(options.folder, options.cpus)}")
+    except PermissionError as error:
+        print(f"local_slurm: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

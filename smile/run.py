@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,21 @@ from omegaconf import DictConfig, OmegaConf
 from smile import stop
 from smile.config.run import RunConfig
 from smile.options import ConfigError
-from smile.paths import conf_dir, experiment_dir
+from smile.paths import conf_dir
 from smile.preflight import Command, compose_command, parse_arguments, quote_functions
-from smile.runs import progress, status
-from smile.runs.owner import this_process
-from smile.runs.status import Status
+from smile.runs import progress
+from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
-from smile.sweep.attempt import Outcome, attempt, is_done, prepare_jax, reason_of, run_dir
-from smile.sweep.frozen import Job, freeze
+from smile.sweep import background
+from smile.sweep.attempt import attempt, is_done, prepare_jax, reason_of, run_dir
+from smile.sweep.frozen import Job
+from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
-from smile.sweep.report import failure_table
-from smile.sweep.submit import SCRATCH_FOLDER, Launcher, submit
-from smile.sweep.workers import supervise
-from smile.tracking import console, is_finished, read_run
+from smile.sweep.report import report
+from smile.sweep.submit import SCRATCH_FOLDER, submit
+from smile.sweep.together import run_all
+from smile.tracking import read_run
+from smile.tracking.seal import UnreadableError
 from smile.tracking.statistics import best_step_size, criterion, summarise
 
 __all__ = ["main", "run_dir"]
@@ -50,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: overrides and flags; those of the process if None.
 
     Returns:
-        The exit code: 0 all is done or queued, 1 a run failed, 2 the command is wrong, 130 interrupted, 143 asked to
-        stop.
+        The exit code: 0 all is done or queued, 1 a run failed, 2 the command is wrong, 3 another process is at the run,
+        130 interrupted, 143 asked to stop.
     """
     arguments = quote_functions(sys.argv[1:] if arguments is None else arguments)
     sys.argv = [sys.argv[0], *arguments]
@@ -64,54 +67,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if shows_help or flags.cfg is not None:
             _run_hydra(command)
             return 0
-        configs = [job.config for job in command.jobs]
+        configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and configs[0].dry_run:
-            print_plan(make_plan(configs, _at_once(command)))
+            print_plan(make_plan(configs, launcher.at_once))
             return 0
-        _check_early(configs)
+        with _kept_environment():
+            _check_early(configs)
         _check_folders(configs)
-        if command.jobs and (launcher := _queue(command)):
+        if configs and launcher.kind in ("background", "slurm"):
             return _submit(command.jobs, launcher)
-    except ConfigError as error:
+        if not configs and launcher.is_ours:
+            given = launcher.options["_target_"]
+            raise ConfigError(
+                "hydra/launcher", given, "basic with a sweeper that chooses its runs as it goes along"
+            )
+        since = file_system_time(run_dir(configs[0]).parent) if configs else 0.0
+        left = [config for config in configs if not is_done(config)]
+    except (ConfigError, UnreadableError) as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
-    left = [job for job in command.jobs if not is_done(job.config)]
     if skipped := len(configs) - len(left):
         print(
             f"{skipped} of {len(configs)} runs are finished and skipped; force=true repeats them", flush=True
         )
+    pids = {os.getpid()}
     try:
-        with stop.listening(), progress.watch([run_dir(job.config) for job in left]):
-            for job in left if len(left) > 1 else []:
-                waiting = Status("queued", job.config.label, owner=this_process())
-                status.write(run_dir(job.config), waiting)
-            if len(left) > 1 and _at_once(command) > 1:
-                configure_log(command.logging)
-                supervise(freeze(command.jobs), _at_once(command))
-            elif left or not configs:
+        with stop.listening(), progress.watch([run_dir(config) for config in left]):
+            if not configs or launcher.kind == "plugin":
                 _run_hydra(command)
+            elif left:
+                configure_log(command.logging)
+                pids, outcomes = run_all(command.jobs, launcher.at_once, since)
+                if any(outcome.state == "followed" for outcome in outcomes):
+                    return 0  # the first host of the run answers for all of them
     except KeyboardInterrupt:
         print("\nsmile: interrupted; the same command resumes, finished runs are skipped", file=sys.stderr)
         return 130
     except stop.Preempted as request:
         print(f"smile: stopped by {request}; the same command resumes", file=sys.stderr)
         return 128 + signal.SIGTERM
-    return _report(configs)
+    return report(configs, since, pids)
 
 
-# ---- on this machine -----------------------------------------------------------------------------
+# ---- what Hydra does -----------------------------------------------------------------------------
 
 
 def _run_hydra(command: Command) -> None:
-    """One run after the other in this process, or whatever a plugin of Hydra does."""
+    """Help, a config, or the runs of a sweeper or a launcher that is a plugin."""
     configs = [job.config for job in command.jobs]
 
     def task(cfg: DictConfig) -> float:
         job = HydraConfig.get().job
         number = 0 if OmegaConf.is_missing(job, "num") else job.num
         config = configs[number] if configs else _parse(cfg)  # as it was when the command started
-        label = f"[{number + 1}/{len(configs)}] {config.label}" if len(configs) > 1 else config.label
-        return _run(config, label, len(configs))
+        outcome = attempt(config, config.label)
+        if outcome.state == "failed":
+            _logger.error("%s: %s", config.label, outcome.reason)
+        return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
 
@@ -122,52 +134,17 @@ def _parse(cfg: DictConfig) -> RunConfig:
     return parse(cfg)
 
 
-def _run(config: RunConfig, label: str, num_runs: int) -> float:
-    """One run.
-
-    Returns:
-        What sweepers that optimise minimise; NaN where the run failed or knows none.
-    """
-    was_done = is_done(config)
-    outcome = Outcome("failed", "interrupted")
-    try:
-        outcome = attempt(config, label)
-    finally:
-        if num_runs > 1 and not was_done and not sys.stderr.isatty():  # on a terminal, progress.watch says it
-            ended_well = outcome.state == "done"
-            _logger.info(
-                "%s: %s", label, progress.outcome(run_dir(config)) if ended_well else _explain(outcome)
-            )
-    if outcome.state == "failed" and num_runs < 2:
-        _logger.error("%s", outcome.reason)
-    return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
-
-
-def _explain(outcome: Outcome) -> str:
-    return f"failed: {outcome.reason}" if outcome.state == "failed" else outcome.reason
-
-
-def _at_once(command: Command) -> int:
-    """How many runs the launcher has going on at a time."""
-    launcher = command.launcher or {}
-    if "joblib" in (target := str(launcher.get("_target_"))):
-        cores = len(os.sched_getaffinity(0))
-        given = int(launcher["n_jobs"])
-        return max(1, given if given > 0 else cores + 1 + given)  # -1: all cores, -2: all but one
-    if queue := _queue(command):
-        return queue.runs_per_job * (int(queue.options["array_parallelism"]) if "Slurm" in target else 1)
-    return 1
+def _objective(metrics: Any) -> float:
+    """What a sweeper minimises: the lowest mean bias over the step sizes, or minus the highest validation LPPD."""
+    summary = summarise(metrics)
+    rule = criterion(summary.index.get_level_values("metric"))
+    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
+    if rule is None or best is None:
+        return math.nan
+    return (-1 if rule.highest else 1) * float(summary.loc[(rule.chosen_by, best), "mean"])
 
 
 # ---- elsewhere -----------------------------------------------------------------------------------
-
-
-def _queue(command: Command) -> Launcher | None:
-    """Where the launcher queues runs; None where it runs them."""
-    target = str((command.launcher or {}).get("_target_"))
-    if "submitit" not in target:
-        return None
-    return Launcher("slurm" if target.endswith("SlurmLauncher") else "local", command.launcher)
 
 
 def _submit(jobs: Sequence[Job], launcher: Launcher) -> int:
@@ -185,11 +162,15 @@ def _submit(jobs: Sequence[Job], launcher: Launcher) -> int:
     for job in new:
         by_folder.setdefault(run_dir(job.config).parents[1], []).append(job)
     for group in by_folder.values():
-        name, submission = submit(group, launcher)
-        where = f"Slurm job {name}" if launcher.cluster == "slurm" else f"process {name} in the background"
+        if launcher.kind == "slurm":
+            name, submission = submit(group, launcher)
+            where, logs = f"Slurm job {name}", submission / SCRATCH_FOLDER
+        else:
+            pid, submission = background.start(group, launcher.at_once)
+            where, logs = f"process {pid} in the background", submission / background.LOG_FILE
         print(
             f"submitted {len(group)} runs: {where}",
-            f"frozen in {_shown(submission)}; logs in {_shown(submission / SCRATCH_FOLDER)}",
+            f"frozen in {_shown(submission)}; logs in {_shown(logs)}",
             sep="\n",
         )
         print(f"follow them with: smile-status {_experiment(group[0].config)}", flush=True)
@@ -205,7 +186,7 @@ def _experiment(config: RunConfig) -> str:
     return f"{config.experiment} --scale {config.scale}{results}"
 
 
-# ---- before and after ----------------------------------------------------------------------------
+# ---- before --------------------------------------------------------------------------------------
 
 
 def _check_folders(configs: Sequence[RunConfig]) -> None:
@@ -226,6 +207,17 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
                 f"smile: the clocks of this machine and of {folder} differ by {abs(skew):.0f} s; dates will be off",
                 file=sys.stderr,
             )
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """The devices that this process prepares are not those of the processes that it starts, here or on a cluster."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _check_early(configs: Sequence[RunConfig]) -> None:
@@ -249,31 +241,3 @@ def _check_early(configs: Sequence[RunConfig]) -> None:
                 factory = config.target.factory
                 where = ("target.factory", factory) if factory else ("target", config.target.name)
                 raise ConfigError(*where, f"a target that can be sampled; {error}") from None
-
-
-def _objective(metrics: Any) -> float:
-    """What a sweeper minimises: the lowest mean bias over the step sizes, or minus the highest validation LPPD."""
-    summary = summarise(metrics)
-    rule = criterion(summary.index.get_level_values("metric"))
-    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
-    if rule is None or best is None:
-        return math.nan
-    return (-1 if rule.highest else 1) * float(summary.loc[(rule.chosen_by, best), "mean"])
-
-
-def _report(configs: Sequence[RunConfig]) -> int:
-    """Shows the numbers of a single run, lists the runs without results, and returns the exit code."""
-    failed = [c for c in configs if not is_finished(run_dir(c)) or _has_failed(c)]
-    if failed:
-        print(f"\n{len(failed)} of {len(configs)} runs failed or are not finished:", file=sys.stderr)
-        failure_table(failed)
-    if len(configs) == 1 and not failed:
-        console.summary_table(read_run(run_dir(configs[0])))
-    for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in configs):
-        print(f"results: {experiment}", flush=True)
-    return 1 if failed else 0
-
-
-def _has_failed(config: RunConfig) -> bool:
-    last = status.read(run_dir(config))
-    return last is not None and last.state == "failed"

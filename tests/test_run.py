@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +21,12 @@ import pytest
 
 import smile.run
 import smile.sweep.attempt
+import smile.sweep.together
 from smile.config.run import RunConfig
 from smile.preflight import compose
-from smile.run import main
-from smile.runs.lock import claim
+from smile.run import main, run_dir
+from smile.runs import status
+from smile.runs.lock import Lock, claim
 from smile.tools.compact import main as compact_main
 from smile.tracking import read_metrics, read_run, write_metrics
 from smile.tracking.parquet import SCHEMA
@@ -136,17 +142,160 @@ def test_a_sweep_says_how_each_run_ended(
     assert "[3/3] icg isotropic sghmc: failed: RuntimeError: out of luck" in err
 
 
-def test_a_run_that_another_process_is_at_is_left_to_it(
+def test_a_single_run_that_another_process_is_at_is_left_to_it(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    command = ["sampler=sgld", "scale=smoke"]
+    directory = run_dir(compose(command))
+    directory.mkdir(parents=True)
+    with claim(directory) as lock:
+        assert isinstance(lock, Lock)
+        with status.running(directory, "icg isotropic sgld", "", lock):
+            assert main(command) == 3
+            out, err = capsys.readouterr()
+            assert main([*command, "force=true"]) == 3
+    (line,) = err.splitlines()
+    began = datetime.now().strftime("since %Y-%m-%d ")
+    assert f"process {os.getpid()} on " in line and began in line and "is at this run" in line
+    assert "failed" not in err and "best" not in out and execute.calls == []
+    assert main(command) == 0
+
+
+def test_a_sweep_waits_for_runs_that_others_are_at_and_does_what_they_leave_undone(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SWEEP) == 0
+    capsys.readouterr()
+    done, left = sorted(Path("results/adhoc/smoke/runs").iterdir())[:2]
+    rows = read_run(done)
+    ended = threading.Event()
+
+    def others() -> None:
+        with claim(done), claim(left):
+            (done / "metrics.parquet").unlink()
+            (left / "metrics.parquet").unlink()
+            ended.set()
+            time.sleep(2)
+            write_metrics(done / "metrics.parquet", rows)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    ended.wait()
+    assert main(SWEEP) == 0
+    thread.join()
+    assert len(execute.calls) == 4
+    assert "waiting for 2 runs that others are at: " in capsys.readouterr().err
+
+
+def test_waiting_for_others_ends_with_a_signal(execute: SimpleNamespace) -> None:
     assert main(SWEEP) == 0
     directory = next(Path("results/adhoc/smoke/runs").iterdir())
     (directory / "metrics.parquet").unlink()
     with claim(directory):
-        assert main(SWEEP) == 1
-    assert "process" in capsys.readouterr().err and len(execute.calls) == 3
+        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        assert main(SWEEP) == 143
+
+
+def test_a_second_start_leaves_the_status_of_a_live_run_alone(execute: SimpleNamespace) -> None:
+    seen = []
+
+    def start_again(config: RunConfig) -> None:
+        if config.sampler.name == "sgld" and not seen:
+            directory = run_dir(config)
+            seen.append(directory)
+            with status.waiting({directory: "icg"}):  # as another command does first
+                seen.append(status.read(directory))
+
+    execute.on_call = start_again
     assert main(SWEEP) == 0
-    assert len(execute.calls) == 4
+    assert seen[1].state == "running" and status.read(seen[0]).state == "done"
+
+
+def test_what_is_no_lock_fails_its_run_and_no_other(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = run_dir(compose(["sampler=sgld", "scale=smoke"]))
+    (directory / "lock").mkdir(parents=True)
+    assert main(SWEEP) == 1
+    assert execute.calls == ["smile", "sghmc"]
+    assert "remove what lies where a lock should be" in capsys.readouterr().err
+
+
+def test_a_damaged_result_is_named_and_computed_again(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sampler=sgld", "scale=smoke"]
+    assert main(command) == 0
+    (file,) = Path("results").rglob("metrics.parquet")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert f"{file} cannot be read and is computed again" in capsys.readouterr().err
+    assert len(execute.calls) == 2
+
+
+def test_a_damaged_file_of_merged_runs_stops_the_command_in_one_line(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(SWEEP) == 0
+    assert compact_main(["adhoc"]) == 0
+    file = Path("results/adhoc/smoke/compact/metrics.parquet")
+    file.write_bytes(file.read_bytes()[:-20])
+    capsys.readouterr()
+    assert main(SWEEP) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"smile: error: {file} cannot be read") and len(execute.calls) == 3
+
+
+def test_results_that_are_there_decide_whatever_became_of_the_process(execute: SimpleNamespace) -> None:
+    execute.on_call = lambda config: None
+    assert main(["sampler=sgld", "scale=smoke"]) == 0
+    (file,) = Path("results").rglob("status.json")
+    last = status.read(file.parent)
+    assert last
+    status.write(file.parent, replace(last, state="failed", reason="killed by signal 9"))
+    assert main(["sampler=sgld", "scale=smoke"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "valid"),
+    [
+        (["hydra/launcher=local", "hydra.launcher.tasks_per_node=-2"], "a number of processes, or 0"),
+        (["hydra/launcher=cores", "hydra.launcher.n_jobs=0"], "a number of processes, or -1"),
+        (["hydra/launcher=cores", "hydra.launcher.n_jobs=two"], "a number of processes, or -1"),
+        (["hydra/launcher=slurm_cpu", "hydra.launcher.tasks_per_node=0"], "a whole number >= 1"),
+    ],
+)
+def test_a_number_of_processes_that_is_none_starts_nothing(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], options: list[str], valid: str
+) -> None:
+    assert main([*SWEEP, *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("smile: error: hydra.launcher.") and valid in line
+    assert execute.calls == [] and not Path("results").exists()
+
+
+def test_the_last_run_of_a_sweep_over_cores_is_done_by_the_command_itself(
+    execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["-m", "sampler=smile,sgld", "scale=smoke"]) == 0
+    monkeypatch.setattr(smile.sweep.together, "supervise", lambda *_: pytest.fail("no process is needed"))
+    assert main([*SWEEP, "hydra/launcher=cores", "hydra.launcher.n_jobs=2"]) == 0
+    assert execute.calls[2:] == ["sghmc"]
+    assert not Path("outputs").exists()  # Hydra launches nothing
+
+
+def test_a_host_that_does_not_write_leaves_the_answer_to_the_one_that_does(
+    execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(smile.run, "_check_early", lambda configs: None)
+    monkeypatch.setattr(smile.sweep.attempt, "_is_follower", lambda config: True)
+    assert main(["target=bnn", "scale=smoke", "distributed=true"]) == 0
+    out, err = capsys.readouterr()
+    assert len(execute.calls) == 1 and not list(Path("results").rglob("metrics.parquet"))
+    assert out == "" and "failed" not in err
 
 
 def test_merged_runs_are_finished(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

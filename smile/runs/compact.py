@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from smile.runs.lock import Lock, claim
 from smile.runs.status import STATUS_FILE
-from smile.tracking.parquet import COMPACT_FOLDER, METRICS_FILE, RUN_IDS, SCHEMA, read_table, write_atomic
+from smile.tracking.parquet import COMPACT_FOLDER, METRICS_FILE, RUN_IDS, SCHEMA, read_table
+from smile.tracking.seal import read_sealed, write_sealed
 
 __all__ = ["CONFIGS_FILE", "CONFIG_FILE", "Compacted", "compact", "read_configs"]
 
@@ -53,12 +53,12 @@ def compact(experiment_dir: Path) -> Compacted:
             with suppress(FileNotFoundError):  # the deep ensemble of a sweep has no config of its own
                 configs[name] = (experiment_dir / "runs" / name / CONFIG_FILE).read_text()
         merged = pa.table({"run_id": list(configs), "config": list(configs.values())}, schema=_CONFIGS)
-        write_atomic(folder / CONFIGS_FILE, lambda file: pq.write_table(merged, file, compression="zstd"))
+        write_sealed(folder / CONFIGS_FILE, merged)
         table = read_table(experiment_dir)
         assert table is not None
         ids = sorted(table["run_id"].unique().to_pylist())
         table = table.cast(SCHEMA).replace_schema_metadata({RUN_IDS: json.dumps(ids)})
-        write_atomic(folder / METRICS_FILE, lambda file: pq.write_table(table, file, compression="zstd"))
+        write_sealed(folder / METRICS_FILE, table)
         merged_now = set(ids) & set(times)
         for name in merged_now:
             _remove(experiment_dir / "runs" / name, times[name])
@@ -68,18 +68,19 @@ def compact(experiment_dir: Path) -> Compacted:
 def read_configs(experiment_dir: Path) -> dict[str, str]:
     """Run id -> ``config.yaml`` of the merged runs."""
     try:
-        table = pq.read_table(experiment_dir / COMPACT_FOLDER / CONFIGS_FILE)
+        table = read_sealed(experiment_dir / COMPACT_FOLDER / CONFIGS_FILE, schema=_CONFIGS)
     except FileNotFoundError:
         return {}
     return dict(zip(table["run_id"].to_pylist(), table["config"].to_pylist(), strict=True))
 
 
 def _times(experiment_dir: Path) -> dict[str, int]:
-    """Run id -> time stamp of its metrics."""
+    """Run id -> time stamp of its metrics; a folder that is a link belongs to somebody else and stays as it is."""
     times = {}
     for file in experiment_dir.glob(f"runs/*/{METRICS_FILE}"):
-        with suppress(FileNotFoundError):
-            times[file.parent.name] = file.stat().st_mtime_ns
+        if not file.parent.is_symlink():
+            with suppress(FileNotFoundError):
+                times[file.parent.name] = file.stat().st_mtime_ns
     return times
 
 
@@ -89,8 +90,10 @@ def _remove(run_dir: Path, modified: int) -> None:
         metrics = run_dir / METRICS_FILE
         if not isinstance(lock, Lock) or metrics.stat().st_mtime_ns != modified:  # run again meanwhile
             return
-        hidden = (file for file in run_dir.glob(".*") if file.is_file())  # left by processes that were killed
-        for file in (metrics, run_dir / STATUS_FILE, run_dir / CONFIG_FILE, *hidden):
+        leftovers = (
+            file for pattern in (".*.tmp", ".lock.*") for file in run_dir.glob(pattern)
+        )  # of killed processes
+        for file in (metrics, run_dir / STATUS_FILE, run_dir / CONFIG_FILE, *leftovers):
             file.unlink(missing_ok=True)
     with suppress(OSError):
         run_dir.rmdir()

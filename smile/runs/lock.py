@@ -10,20 +10,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from smile.runs.owner import Owner, file_system_time, is_alive, this_process
+from smile import stop
+from smile.runs.owner import HEARTBEAT_SECONDS, STALE_SECONDS, Owner, file_system_time, is_alive, this_process
 
-__all__ = ["LOCK_FILE", "Lock", "claim"]
+__all__ = ["LOCK_FILE", "Lock", "claim", "holder"]
 
 LOCK_FILE = "lock"
 
-_POLL_SECONDS = 1.0
+_LONGEST_BYTES = 4096  # of a lock
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -31,44 +34,42 @@ class Lock:
     """A lock that is held."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
-        self._path, self._owner = path, owner
+        self._path, self._owner, self._renewed = path, owner, time.monotonic()
 
     def renew(self) -> bool:
-        """Gives a sign of life; False where another process has taken the lock, because it saw none for too long."""
+        """Gives a sign of life; False where another process has taken the lock or may take it, for want of signs."""
         try:
-            if _read(self._path) != self._owner:
+            if _read(self._path).owner != self._owner:
                 return False
             os.utime(self._path)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:  # a network file system has its moments
+            return time.monotonic() - self._renewed < STALE_SECONDS - HEARTBEAT_SECONDS
+        self._renewed = time.monotonic()
         return True
 
     def release(self) -> None:
         """Lets others have it."""
         with suppress(OSError):
-            if _read(self._path) == self._owner:
+            if _read(self._path).owner == self._owner:
                 self._path.unlink()
 
 
 @contextmanager
-def claim(directory: Path, patience_seconds: float = 0.0) -> Iterator[Lock | Owner]:
+def claim(directory: Path) -> Iterator[Lock | Owner]:
     """The lock of a run's folder for the body, or the living process that holds it.
 
     Args:
         directory: existing folder of the run.
-        patience_seconds: how long to wait for an owner on another machine, which may be dead. One on this machine is
-            known to be alive, and never waited for.
 
     Raises:
-        OSError: where the folder cannot be written.
+        OSError: where the folder cannot be written, or what bears the name of the lock is none that can be read.
     """
     path, owner = directory / LOCK_FILE, this_process()
-    deadline = time.monotonic() + patience_seconds
-    while (holder := _take(path, owner)) is not None:
-        if holder[:2] == owner[:2] or time.monotonic() >= deadline:
-            yield holder
-            return
-        time.sleep(_POLL_SECONDS)
+    if (other := _take(path, owner)) is not None:
+        yield other
+        return
     lock = Lock(path, owner)
     try:
         yield lock
@@ -76,16 +77,35 @@ def claim(directory: Path, patience_seconds: float = 0.0) -> Iterator[Lock | Own
         lock.release()
 
 
+def holder(directory: Path) -> Owner | None:
+    """The living process that holds the lock of a run's folder.
+
+    Raises:
+        OSError: where what bears the name of the lock is none that can be read.
+    """
+    try:
+        found = _read(directory / LOCK_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.owner if is_alive(*found, file_system_time(directory)) else None
+
+
+class _Found(NamedTuple):
+    owner: Owner
+    heartbeat: float
+
+
 def _take(path: Path, owner: Owner) -> Owner | None:
     """One attempt; the living owner where there is one."""
     while not _create(path, owner):
+        stop.check()
         try:
-            holder, heartbeat = _read(path), path.stat().st_mtime
-        except OSError:  # released in between
+            found = _read(path)
+        except FileNotFoundError:  # released in between
             continue
-        if is_alive(holder, heartbeat, file_system_time(path.parent)):
-            return holder
-        _remove(path, holder)
+        if is_alive(*found, file_system_time(path.parent)):
+            return found.owner
+        _remove(path, found.owner)
     return None
 
 
@@ -119,17 +139,32 @@ def _remove(path: Path, dead: Owner) -> None:
     """Moves a dead owner's lock away, unless somebody else has already taken it over."""
     with suppress(Timeout), FileLock(path.with_name(f".{path.name}.takeover"), timeout=5):
         moved = path.with_name(f".{path.name}.{this_process().pid}.dead")
-        with suppress(OSError):
-            if _read(path) != dead:
+        with suppress(FileNotFoundError):
+            if _read(path).owner != dead:
                 return
             path.rename(moved)
-            if _read(moved) != dead:  # only where flock is a pretence: a new owner's, which goes back
-                os.link(moved, path)
+            if _read(moved).owner != dead:  # only where flock is a pretence: a new owner's, which goes back
+                with suppress(FileExistsError):
+                    os.link(moved, path)
         moved.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Owner:
+def _read(path: Path) -> _Found:
+    """The owner that a lock names, and its last sign of life; it follows no link and waits for no writer.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        OSError: where it is something else than a file, or not ours to read.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(errno.EINVAL, "remove what lies where a lock should be", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        return Owner(*json.loads(path.read_text()))
+        found = os.fstat(descriptor)
+        content = os.read(descriptor, _LONGEST_BYTES)
+    finally:
+        os.close(descriptor)
+    try:
+        return _Found(Owner(*json.loads(content)), found.st_mtime)
     except (ValueError, TypeError):
-        return Owner()  # whoever wrote it is no process of ours
+        return _Found(Owner(), found.st_mtime)  # whoever wrote it is no process of ours

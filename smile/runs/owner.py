@@ -6,11 +6,21 @@ import os
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["HEARTBEAT_SECONDS", "STALE_SECONDS", "Owner", "file_system_time", "is_alive", "this_process"]
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "STALE_SECONDS",
+    "Owner",
+    "file_system_time",
+    "is_alive",
+    "process",
+    "same_machine",
+    "this_process",
+]
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0  # an owner on another host that was silent for so long is dead
@@ -34,7 +44,17 @@ class Owner(NamedTuple):
 
 def this_process() -> Owner:
     """The owner that the caller is."""
-    return Owner(*_machine(), os.getpid(), _start(os.getpid()))
+    return process(os.getpid())
+
+
+def process(pid: int) -> Owner:
+    """The owner that a process of this machine is."""
+    return Owner(*_machine(), pid, _start(pid))
+
+
+def same_machine(owner: Owner) -> bool:
+    """Whether a process belongs to this machine, and to this start of it."""
+    return (owner.host, owner.boot) == _machine()
 
 
 def is_alive(owner: Owner, heartbeat: float, now: float) -> bool:
@@ -45,7 +65,7 @@ def is_alive(owner: Owner, heartbeat: float, now: float) -> bool:
         heartbeat: time of its last sign of life, by the clock of the file system.
         now: by the same clock, see ``file_system_time``.
     """
-    if (owner.host, owner.boot) == _machine():
+    if same_machine(owner):
         return owner.pid > 0 and _start(owner.pid) == owner.start
     return now - heartbeat < STALE_SECONDS
 
@@ -57,10 +77,15 @@ def file_system_time(directory: Path) -> float:
         The time stamp of a new file; the clock of this host where the directory does not let us write one.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=".clock.", suffix=".tmp") as file:
-            return os.fstat(file.fileno()).st_mtime
+        descriptor, name = tempfile.mkstemp(dir=directory, prefix=".clock.", suffix=".tmp")
     except OSError:
         return time.time()
+    try:
+        return os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):  # whoever owns the folder may have tidied it up
+            os.unlink(name)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a run does now: one small file in its folder, whole or not there, written by the process that owns the run.
+"""What a run does now: one small file in its folder, whole or not there, written by the process that holds its lock.
 
 ``metrics.parquet`` alone says that a run is finished. A status that cannot be written is one warning and fails nothing.
 """
@@ -7,21 +7,44 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from smile import stop
-from smile.runs.lock import Lock
-from smile.runs.owner import HEARTBEAT_SECONDS, Owner, file_system_time, this_process
-from smile.tracking.parquet import write_text_atomic
+from smile.runs.lock import Lock, claim
+from smile.runs.owner import (
+    HEARTBEAT_SECONDS,
+    STALE_SECONDS,
+    Owner,
+    file_system_time,
+    is_alive,
+    this_process,
+)
+from smile.tracking.files import write_text_atomic
+from smile.tracking.parquet import metrics_time
+from smile.tracking.seal import UnreadableError
 
-__all__ = ["FAILURE_FILE", "LOST", "STATUS_FILE", "State", "Status", "read", "running", "update", "write"]
+__all__ = [
+    "FAILURE_FILE",
+    "LOST",
+    "STATUS_FILE",
+    "State",
+    "Status",
+    "has_results",
+    "queue",
+    "read",
+    "running",
+    "update",
+    "waiting",
+    "write",
+]
 
 LOST = "another process has taken the run over"
 STATUS_FILE = "status.json"
@@ -44,7 +67,7 @@ class Status:
         label: what people call it.
         job: of a queue, such as ``123_4``; empty where there is no queue.
         owner: the process that runs it or has run it, or in whose list it waits.
-        started: seconds since the epoch, by the clock of the file system.
+        started: when it began to do so, or to wait; seconds since the epoch, by the clock of the file system.
         seconds: since it started.
         done: steps per chain.
         total: steps per chain that it will make; 0 where it is not known yet.
@@ -73,8 +96,17 @@ def read(run_dir: Path) -> Status | None:
         return None
 
 
+def has_results(run_dir: Path, status: Status) -> bool:
+    """Whether the metrics in a run's folder are those of the attempt that its status tells of, however that ended."""
+    try:
+        written = metrics_time(run_dir)
+    except UnreadableError:
+        return False
+    return written is not None and written >= status.started
+
+
 def write(run_dir: Path, status: Status) -> None:
-    """Replaces the status of a run."""
+    """Replaces the status of a run, whose lock the caller holds."""
     with _writing:
         _write(run_dir, status)
 
@@ -85,6 +117,57 @@ def update(run_dir: Path, **changes: Any) -> None:
         status = read(run_dir)
         if status and status.owner in (NOBODY, this_process()):
             _write(run_dir, replace(status, **changes))
+
+
+def queue(run_dir: Path, label: str, owner: Owner) -> None:
+    """Says that a run waits, unless a process is at it or it waits for another that still exists.
+
+    Args:
+        run_dir: folder of the run, made where it is missing.
+        label: what people call it.
+        owner: the process in whose list it waits.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with claim(run_dir) as lock:
+            now = file_system_time(run_dir)
+            if isinstance(lock, Lock) and not _waits(run_dir, now):
+                write(run_dir, Status("queued", label, owner=owner, started=now))
+    except OSError as error:
+        _warn(error.strerror or str(error), str(run_dir.parent))
+
+
+def _waits(run_dir: Path, now: float) -> bool:
+    last = read(run_dir)
+    if last is None or last.state != "queued":
+        return False
+    return bool(last.job) or is_alive(last.owner, (run_dir / STATUS_FILE).stat().st_mtime, now)
+
+
+@contextmanager
+def waiting(labels: Mapping[Path, str]) -> Iterator[None]:
+    """Says that runs wait in the list of this process, with a heartbeat, until the body ends.
+
+    Args:
+        labels: folder of a run -> what people call it.
+    """
+    for directory, label in labels.items():
+        queue(directory, label, this_process())
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(STALE_SECONDS / 4):
+            for directory in labels:
+                last = read(directory)
+                if last and (last.state, last.owner) == ("queued", this_process()):
+                    with suppress(OSError):
+                        os.utime(directory / STATUS_FILE)
+
+    threading.Thread(target=beat, name="smile-waiting", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 @contextmanager
@@ -101,7 +184,7 @@ def running(run_dir: Path, label: str, job: str, lock: Lock) -> Iterator[None]:
             if not lock.renew():
                 stop.request(LOST)
                 return
-            update(run_dir, seconds=round(time.monotonic() - start, 1))
+            update(run_dir, seconds=round(time.monotonic() - start, 3))
 
     thread = threading.Thread(target=beat, name="smile-heartbeat", daemon=True)
     thread.start()
@@ -110,7 +193,7 @@ def running(run_dir: Path, label: str, job: str, lock: Lock) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        update(run_dir, seconds=round(time.monotonic() - start, 1))
+        update(run_dir, seconds=round(time.monotonic() - start, 3))
 
 
 def _write(run_dir: Path, status: Status) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from smile.runs import status
 from smile.runs.owner import file_system_time, is_alive
 from smile.runs.queue import known_jobs
 from smile.runs.status import FAILURE_FILE, STATUS_FILE, Status
-from smile.tracking.parquet import METRICS_FILE, compacted_runs
+from smile.tracking.parquet import METRICS_FILE, compacted_runs, metrics_time
+from smile.tracking.seal import UnreadableError
 
 __all__ = ["STATES", "Run", "Survey", "survey"]
 
@@ -28,7 +29,8 @@ class Run(NamedTuple):
     Attributes:
         run_id: its id.
         directory: its folder; gone where it has been merged.
-        state: as in its status; ``lost`` where that is a process or a job that no longer exists.
+        state: as in its status; ``lost`` where that is a process or a job that no longer exists, or
+            results that are not there or cannot be read.
         status: its last; empty where it has left none.
         silent: seconds since its last sign of life.
     """
@@ -82,10 +84,14 @@ def survey(experiment_dir: Path, only: Sequence[str] | None = None) -> Survey:
     runs += [
         Run(n, folder / n, "done", Status("done")) for n in sorted(merged - seen) if only is None or n in only
     ]
-    runs = [r._replace(state="done") if r.run_id in merged and r.state == "lost" else r for r in runs]
+    runs = [r._replace(state="done") if r.state == "lost" and _is_merged(r, merged) else r for r in runs]
     runs = _without_lost_jobs(runs)
     counts = Counter(run.state for run in runs)
     return Survey(runs, {state: counts[state] for state in STATES}, _eta(runs))
+
+
+def _is_merged(run: Run, merged: Set[str]) -> bool:
+    return run.run_id in merged and not (run.directory / METRICS_FILE).exists()
 
 
 def _look(directory: Path, now: float) -> Run | None:
@@ -94,22 +100,39 @@ def _look(directory: Path, now: float) -> Run | None:
     except OSError:
         heartbeat = now
     found = status.read(directory)
-    if (directory / METRICS_FILE).is_file() and (
-        found is None or found.state in ("done", "preempted", "queued")
-    ):
-        return Run(directory.name, directory, "done", found or Status("done"))
+    damage = ""
+    try:
+        written = metrics_time(directory)
+    except UnreadableError as error:
+        written, damage = None, f"{error.file} cannot be read: {error.reason}"
     if found is None:
-        return None
+        if damage:
+            return Run(directory.name, directory, "lost", Status("done", reason=damage))
+        return None if written is None else Run(directory.name, directory, "done", Status("done"))
     silent = max(0.0, now - heartbeat)
-    if found.state == "queued" and found.owner.pid and not is_alive(found.owner, now, now):
-        reason = "the command in whose list it waited has ended"
+    lives = is_alive(found.owner, heartbeat, now)
+    if found.state == "running" and lives:
+        return Run(directory.name, directory, "running", found, silent)
+    if written is not None and written >= found.started:  # whatever became of the process afterwards
+        return Run(directory.name, directory, "done", found)
+    if reason := _why_lost(found, lives, damage):
         return Run(directory.name, directory, "lost", replace(found, reason=reason), silent)
-    if found.state == "running" and not is_alive(found.owner, heartbeat, now):
-        if (directory / METRICS_FILE).is_file():  # killed between its last two acts
-            return Run(directory.name, directory, "done", found)
-        where = f"process {found.owner.pid} on {found.owner.host}"
-        return Run(directory.name, directory, "lost", replace(found, reason=f"{where} has vanished"), silent)
     return Run(directory.name, directory, found.state, found, silent)
+
+
+def _why_lost(found: Status, lives: bool, damage: str) -> str:
+    """Why what a status says cannot be; empty where it can."""
+    match found.state:
+        case "done":
+            return damage or "its metrics are not there"
+        case "running":
+            return f"process {found.owner.pid} on {found.owner.host} has vanished"
+        case "queued" if not found.job and not lives:
+            return "the command in whose list it waited has ended"
+        case "queued" | "preempted" | "failed":
+            return ""
+        case _:
+            assert_never(found.state)
 
 
 def _without_lost_jobs(runs: list[Run]) -> list[Run]:

@@ -19,6 +19,7 @@ from smile.runs.lock import Lock, claim
 from smile.runs.queue import current_job
 from smile.runs.status import FAILURE_FILE
 from smile.tracking import is_finished, write_text_atomic
+from smile.tracking.parquet import METRICS_FILE
 
 __all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir"]
 
@@ -26,9 +27,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended, and why where it did not end well."""
+    """How an attempt ended, and why where it did not end well.
 
-    state: Literal["done", "failed", "taken"]
+    Attributes:
+        state: ``taken`` where another process is at the run, ``followed`` where another host of it writes the results.
+        reason: in one line.
+    """
+
+    state: Literal["done", "failed", "taken", "followed"]
     reason: str = ""
 
 
@@ -42,15 +48,12 @@ def is_done(config: RunConfig) -> bool:
     return is_finished(run_dir(config)) and not config.force
 
 
-def attempt(
-    config: RunConfig, label: str, *, patience_seconds: float = 0.0, shares_machine: bool = False
-) -> Outcome:
+def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> Outcome:
     """Runs a config, unless it is done or another process is at it.
 
     Args:
         config: of the run.
         label: what people call it.
-        patience_seconds: how long to wait for a process on another machine that may be dead, see ``claim``.
         shares_machine: whether other runs compute on this machine, see ``prepare_jax``.
 
     Raises:
@@ -63,11 +66,13 @@ def attempt(
         return _follow(config, label)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with claim(directory, patience_seconds) as lock:
+        with claim(directory) as lock:
             if not isinstance(lock, Lock):
                 return Outcome("taken", f"process {lock.pid} on {lock.host or 'another machine'} is at it")
             if is_done(config):
                 return Outcome("done")
+            if (directory / METRICS_FILE).exists() and not config.force:
+                _logger.warning("%s cannot be read and is computed again", directory / METRICS_FILE)
             return _run(config, directory, label, lock, shares_machine)
     except OSError as error:  # before the run has begun: its folder cannot be used
         return Outcome("failed", reason_of(error))
@@ -93,13 +98,13 @@ def _follow(config: RunConfig, label: str) -> Outcome:
             execute(quiet, run_dir(quiet), label=f"{label}, another host")
         except Exception as error:
             return Outcome("failed", reason_of(error))
-    return Outcome("done")
+    return Outcome("followed")
 
 
 def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
     for leftover in (FAILURE_FILE, ".*.tmp"):  # of a run that failed or was killed
         for file in directory.glob(leftover):
-            file.unlink()
+            file.unlink(missing_ok=True)  # a process that waits for the lock has files of its own here
     with status.running(directory, config.label, current_job(), lock):
         try:
             stop.check()

@@ -22,7 +22,7 @@ from smile.options import ConfigError
 from smile.paths import experiment_dir
 from smile.tracking import write_text_atomic
 
-__all__ = ["JOBS_FILE", "Job", "freeze", "thaw"]
+__all__ = ["JOBS_FILE", "Job", "freeze", "submitted", "thaw"]
 
 JOBS_FILE = "jobs.json"
 
@@ -76,6 +76,11 @@ def thaw(folder: Path) -> list[RunConfig]:
             raise ConfigError(f"run id of {config.label}", run_id(config), valid)
         configs.append(config)
     return configs
+
+
+def submitted(folder: Path) -> float:
+    """When a submission was made, by the clock of its file system."""
+    return (folder / JOBS_FILE).stat().st_mtime
 
 
 def _new_folder(parent: Path) -> Path:

@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,30 +20,38 @@ from pathlib import Path
 from smile import stop
 from smile.config.run import RunConfig
 from smile.runs import progress, status
-from smile.runs.owner import STALE_SECONDS
+from smile.runs.lock import Lock, claim
+from smile.runs.owner import same_machine
 from smile.runs.status import FAILURE_FILE
 from smile.sweep.attempt import Outcome, attempt, is_done, run_dir
-from smile.sweep.frozen import JOBS_FILE, thaw
+from smile.sweep.frozen import submitted, thaw
 from smile.tracking import write_text_atomic
 
-__all__ = ["supervise", "work"]
+__all__ = ["has_ended", "supervise", "work"]
 
 _logger = logging.getLogger("smile.sweep.workers")  # also where this file is __main__
 
 _POLL_SECONDS = 0.1
+_RETRY_SECONDS = 2.0
+_MOST_DEATHS = 5  # in a row, of processes that had not come to a run
 
 
 def work(
-    folder: Path, indices: Sequence[int], *, shares_machine: bool, waits: bool = False, parent: int = 0
+    configs: Sequence[RunConfig],
+    order: Sequence[int],
+    since: float,
+    *,
+    shares_machine: bool = False,
+    patience_seconds: float = 0.0,
 ) -> list[Outcome]:
-    """Takes runs of a submission until none is left.
+    """Takes runs of a list until none is left.
 
     Args:
-        folder: of the submission.
-        indices: which runs of it, in the order in which this process looks at them.
+        configs: of all runs of the list.
+        order: which of them, as this process looks at them.
+        since: time of the command, by the clock of the file system; a run that ended later is not tried again.
         shares_machine: whether other processes compute on this machine.
-        waits: whether to come back to runs that a process on another machine held, which may be dead.
-        parent: process without which this one is not to go on; 0: none.
+        patience_seconds: how long to come back to runs that another process is at, which may die.
 
     Returns:
         How its attempts ended.
@@ -50,42 +59,69 @@ def work(
     Raises:
         Preempted: where it was asked to stop.
     """
-    configs = thaw(folder)
     outcomes: dict[int, Outcome] = {}
-    for patience in (0.0, STALE_SECONDS + 10) if waits else (0.0,):
-        for index in indices:
-            if parent and os.getppid() != parent:
-                raise stop.Preempted("the command that started it has ended")
-            if index in outcomes and outcomes[index].state != "taken":
+    deadline = time.monotonic() + patience_seconds
+    left = list(order)
+    while True:
+        for index in left:
+            stop.check()
+            if has_ended(configs[index], since):
                 continue
-            if _has_ended(configs[index], folder):
-                continue
-            label = f"[{index + 1}/{len(configs)}] {configs[index].label}"
-            was_done = is_done(configs[index])
-            outcome = attempt(configs[index], label, patience_seconds=patience, shares_machine=shares_machine)
-            outcomes[index] = outcome
-            if not was_done and outcome.state != "taken" and not sys.stderr.isatty():
-                _logger.info("%s: %s", label, _describe(configs[index], outcome))
-    return list(outcomes.values())
+            label = f"[{index + 1}/{len(configs)}] " if len(configs) > 1 else ""
+            outcomes[index] = _work(
+                configs[index], label + configs[index].label, shares_machine, len(configs) < 2
+            )
+        left = [index for index in left if index in outcomes and outcomes[index].state == "taken"]
+        if not left or time.monotonic() >= deadline:
+            return list(outcomes.values())
+        time.sleep(_RETRY_SECONDS)
 
 
-def supervise(folder: Path, num_workers: int) -> None:
+def _work(config: RunConfig, label: str, shares_machine: bool, alone: bool) -> Outcome:
+    """One attempt, and a line about it where no terminal shows it."""
+    was_done = is_done(config)
+    outcome = Outcome("failed", "interrupted")
+    try:
+        outcome = attempt(config, label, shares_machine=shares_machine)
+    finally:
+        if alone and outcome.state == "failed":
+            _logger.error("%s", outcome.reason)
+        elif not alone and not was_done and outcome.state in ("done", "failed") and not sys.stderr.isatty():
+            _logger.info("%s: %s", label, _describe(config, outcome))
+    return outcome
+
+
+def has_ended(config: RunConfig, since: float) -> bool:
+    """Whether some process has tried the run since then, which must not be tried again or forced twice."""
+    last = status.read(run_dir(config))
+    return last is not None and last.state in ("done", "failed") and last.started >= since
+
+
+def supervise(folder: Path, num_workers: int) -> set[int]:
     """Keeps processes at the runs of a submission until each was done, failed or is taken by somebody else.
 
     Args:
         folder: of the submission.
         num_workers: how many at once.
+
+    Returns:
+        The numbers of the processes.
     """
     configs = thaw(folder)
     num_workers = min(num_workers, len(configs))
     shares = ["--shares-machine"] if num_workers > 1 else []
-    command = [sys.executable, "-m", "smile.sweep.workers", str(folder), *shares]
+    # -P: a queue.py in the folder where the user is must not stand in for Python's own.
+    command = [sys.executable, "-P", "-m", "smile.sweep.workers", str(folder), *shares]
+    pids = set()
 
     def start(place: int) -> subprocess.Popen[bytes]:
         first = place * len(configs) // num_workers
-        return subprocess.Popen([*command, f"--first={first}", f"--parent={os.getpid()}"])
+        worker = subprocess.Popen([*command, f"--first={first}", f"--parent={os.getpid()}"])
+        pids.add(worker.pid)
+        return worker
 
     workers = {place: start(place) for place in range(num_workers)}
+    deaths = 0
     try:
         while workers:
             time.sleep(_POLL_SECONDS)
@@ -94,43 +130,61 @@ def supervise(folder: Path, num_workers: int) -> None:
                 if (code := worker.poll()) is None:
                     continue
                 del workers[place]
-                if code < 0 and _blame(configs, worker.pid, -code):
-                    workers[place] = start(place)
+                if code < 0:
+                    deaths = 0 if _blame(configs, worker.pid, -code) else deaths + 1
+                    if deaths < _MOST_DEATHS:
+                        workers[place] = start(place)
     except BaseException:
         for worker in workers.values():
             worker.terminate()
         for worker in workers.values():
             worker.wait()
         raise
+    return pids
 
 
 def _blame(configs: Sequence[RunConfig], pid: int, number: int) -> bool:
-    """The run that a killed process was at has failed; False where it was at none, as would be the next."""
+    """Marks the run of a worker that was killed; whether it had one."""
     for config in configs:
         directory = run_dir(config)
         last = status.read(directory)
-        if last and last.state == "running" and last.owner.pid == pid:
+        if last and last.state == "running" and last.owner.pid == pid and same_machine(last.owner):
             hint = ", for lack of memory?" if number == 9 else ""
-            reason = f"killed by signal {number}{hint}"
             try:
-                write_text_atomic(directory / FAILURE_FILE, f"{reason}\n")
-            except OSError:
-                _logger.error("%s: %s", config.label, reason)
-            status.write(directory, replace(last, state="failed", reason=reason))
+                _mark(directory, f"killed by signal {number}{hint}")
+            except OSError as error:
+                _logger.error("%s: killed by signal %d%s; %s", config.label, number, hint, error.strerror)
             return True
     _logger.error("a worker was killed by signal %d before it had a run", number)
     return False
 
 
-def _has_ended(config: RunConfig, folder: Path) -> bool:
-    """Whether some process has tried the run since the submission, which must not be tried again or forced twice."""
-    last = status.read(run_dir(config))
-    submitted = (folder / JOBS_FILE).stat().st_mtime
-    return last is not None and last.state in ("done", "failed") and last.started >= submitted
+def _mark(directory: Path, reason: str) -> None:
+    """A dead worker's run has failed, unless its results are there or another process has taken it over."""
+    with claim(directory) as lock:
+        last = status.read(directory)
+        if not isinstance(lock, Lock) or last is None or last.state != "running":
+            return
+        if status.has_results(directory, last):
+            status.write(directory, replace(last, state="done"))
+            return
+        status.write(directory, replace(last, state="failed", reason=reason))
+        write_text_atomic(directory / FAILURE_FILE, f"{reason}\n")
 
 
 def _describe(config: RunConfig, outcome: Outcome) -> str:
     return f"failed: {outcome.reason}" if outcome.state == "failed" else progress.outcome(run_dir(config))
+
+
+def _watch(parent: int) -> None:
+    """Asks this process to stop when the one that started it has ended, however it did."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL_SECONDS)
+        stop.request("the command that started it has ended")
+
+    threading.Thread(target=look, name="smile-parent", daemon=True).start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,11 +197,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("smile").setLevel(logging.INFO)
-    number = len(thaw(options.folder))
-    order = [(options.first + index) % number for index in range(number)]
     try:
         with stop.listening():
-            work(options.folder, order, shares_machine=options.shares_machine, parent=options.parent)
+            if options.parent:
+                _watch(options.parent)
+            configs = thaw(options.folder)
+            order = [(options.first + index) % len(configs) for index in range(len(configs))]
+            work(configs, order, submitted(options.folder), shares_machine=options.shares_machine)
     except stop.Preempted:
         return 143
     except KeyboardInterrupt:

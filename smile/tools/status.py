@@ -16,6 +16,7 @@ from smile.runs.owner import HEARTBEAT_SECONDS
 from smile.runs.survey import STATES, Run, Survey, survey
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
 from smile.tracking.console import format_seconds, wide_console
+from smile.tracking.seal import UnreadableError
 
 __all__ = ["main", "print_survey"]
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         while options.wait and any(one.of("queued", "running") for _, one in found.values()):
             time.sleep(_POLL_SECONDS)
             found = {scale: (path, survey(path)) for scale, (path, _) in found.items()}
-    except NothingThereError as error:
+    except (NothingThereError, UnreadableError, OSError) as error:
         print(f"smile-status: {error}", file=sys.stderr)
         return 2
     if options.json:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for scale, folder in folders(options).items()
             for run in rebuild(folder, options.experiment, scale, options.wandb_dir, options.project)
         ]
-    except (NothingThereError, FileNotFoundError, ValueError) as error:
+    except (NothingThereError, ValueError, OSError) as error:
         print(f"smile-sync: {error}", file=sys.stderr)
         return 2
     waiting = _waiting(runs)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    command = [sys.executable, "-m", "wandb", "sync", *map(str, waiting)]
+    command = [sys.executable, "-P", "-m", "wandb", "sync", *map(str, waiting)]
     subprocess.run(command, check=False)  # whose exit status does not tell
     if left := _waiting(waiting):
         print(f"smile-sync: {len(left)} of {len(waiting)} runs were not sent, see above", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from smile.tracking.parquet import write_bytes_atomic
+from smile.tracking.files import write_bytes_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,8 +1,8 @@
 """Metrics on disk: long-format rows with one explicit Arrow schema, one file per run, whole or not there.
 
 An experiment directory holds ``runs/<run_id>/metrics.parquet`` for every finished run. A file appears under its final
-name in one atomic rename, after its bytes have reached the disk, so a reader never meets half a file and the presence
-of the file means that the run is finished.
+name in one atomic rename, after its bytes have reached the disk, so a reader never meets half a file, and sealed
+(``smile.tracking.seal``): a file that can be read means that the run is finished.
 
 Thousands of runs can be merged into ``compact/`` (``smile.runs.compact``). A run is merged before its own file
 goes, and a run's own file counts where both exist; who looks first for files, then into ``compact/``, misses nothing.
@@ -11,9 +11,7 @@ goes, and a run's own file counts where both exist; who looks first for files, t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smile.tracking.files import write_bytes_atomic as write_bytes_atomic
+from smile.tracking.files import write_text_atomic as write_text_atomic
+from smile.tracking.seal import UnreadableError, check, read_sealed, write_sealed
+
 __all__ = [
     "COMPACT_FOLDER",
     "METRICS_FILE",
@@ -30,10 +32,10 @@ __all__ = [
     "compacted_runs",
     "has_metrics",
     "is_finished",
+    "metrics_time",
     "read_metrics",
     "read_run",
     "read_table",
-    "write_atomic",
     "write_bytes_atomic",
     "write_metrics",
     "write_text_atomic",
@@ -90,8 +92,7 @@ def write_metrics(
     Raises:
         ValueError: where a column is missing, unknown, of the wrong type or has missing values.
     """
-    table = _to_table(rows)
-    write_atomic(Path(path), lambda file: pq.write_table(table, file, compression="zstd"))
+    write_sealed(Path(path), _to_table(rows))
 
 
 def read_metrics(
@@ -109,36 +110,42 @@ def read_metrics(
 
     Raises:
         FileNotFoundError: where there is no finished run.
-        ValueError: where a file has another schema.
+        ValueError: where a file cannot be read or has another schema.
     """
     directory = Path(experiment_dir)
-    table = read_table(directory)
+    table = read_table(directory, metrics=metrics)
     if table is None:
         command = command or f"smile +experiment={directory.name}"
         raise FileNotFoundError(f"no finished run in {directory}/runs: fill it with `{command}`")
-    if metrics is not None:
-        table = table.filter(pc.is_in(table["metric"], pa.array(sorted(metrics), pa.string())))
     return table.to_pandas()
 
 
-def read_table(experiment_dir: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+def read_table(
+    experiment_dir: Path, columns: Sequence[str] | None = None, metrics: Iterable[str] | None = None
+) -> pa.Table | None:
     """The rows of all finished runs as an Arrow table; None where there are none.
 
     Args:
         experiment_dir: the folder that holds ``runs/``.
-        columns: which; ``run_id`` among them. All of them if None.
+        columns: which; ``run_id`` among them, and ``metric`` where only some are asked for. All of them if None.
+        metrics: which; all of them if None.
+
+    Raises:
+        ValueError: where a file cannot be read or has another schema.
     """
-    tables = []
+    chosen = None if metrics is None else pc.is_in(pc.field("metric"), pa.array(sorted(metrics), pa.string()))
+    tables, own = [], []
     for file in sorted(experiment_dir.glob(f"runs/*/{METRICS_FILE}")):
         try:
-            tables.append(_read(file, columns))
+            table = _read(file, columns)
         except FileNotFoundError:  # merged since it was listed
             continue
+        own.extend(table["run_id"].unique().to_pylist())
+        tables.append(table if chosen is None else table.filter(chosen))
     merged = experiment_dir / COMPACT_FOLDER / METRICS_FILE
     if merged.is_file():
-        table = _read(merged, columns)
-        own = pa.array({run for t in tables for run in t["run_id"].unique().to_pylist()}, pa.string())
-        tables.append(table.filter(pc.invert(pc.is_in(table["run_id"], own))))
+        others = ~pc.is_in(pc.field("run_id"), pa.array(own, pa.string()))
+        tables.append(_read(merged, columns).filter(others if chosen is None else others & chosen))
     return pa.concat_tables(tables) if tables else None
 
 
@@ -147,21 +154,45 @@ def read_run(run_dir: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: where it is not finished.
-        ValueError: where its file has another schema.
+        ValueError: where its file cannot be read or has another schema.
     """
     directory = Path(run_dir)
     try:
         return _read(directory / METRICS_FILE).to_pandas()
     except FileNotFoundError:
-        if not is_finished(directory):
+        if directory.name not in compacted_runs(directory.parents[1]):
             raise
-    return _read(_merged(directory), filters=pc.field("run_id") == directory.name).to_pandas()
+    merged = _read(directory.parents[1] / COMPACT_FOLDER / METRICS_FILE)
+    return merged.filter(pc.field("run_id") == directory.name).to_pandas()
 
 
 def is_finished(run_dir: str | Path) -> bool:
-    """Whether the run has written its metrics, which it does last and at once."""
+    """Whether the metrics of a run, which it writes last and at once, are there and can be read.
+
+    Raises:
+        UnreadableError: where it may have been merged into a file that cannot be read.
+    """
     directory = Path(run_dir)
-    return (directory / METRICS_FILE).is_file() or directory.name in compacted_runs(directory.parents[1])
+    try:
+        return metrics_time(directory) is not None or directory.name in compacted_runs(directory.parents[1])
+    except UnreadableError as error:
+        if error.file.parent == directory:
+            return False
+        raise
+
+
+def metrics_time(run_dir: Path) -> float | None:
+    """When the metrics in a run's own folder were written, by the clock of its file system; None if there are none.
+
+    Raises:
+        UnreadableError: where they cannot be read.
+    """
+    file = run_dir / METRICS_FILE
+    try:
+        check(file)
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def has_metrics(experiment_dir: Path) -> bool:
@@ -171,7 +202,11 @@ def has_metrics(experiment_dir: Path) -> bool:
 
 
 def compacted_runs(experiment_dir: Path) -> frozenset[str]:
-    """The ids of the runs that have been merged."""
+    """The ids of the runs that have been merged.
+
+    Raises:
+        UnreadableError: where the file that holds them cannot be read.
+    """
     try:
         stat = (file := experiment_dir / COMPACT_FOLDER / METRICS_FILE).stat()
     except OSError:
@@ -179,49 +214,14 @@ def compacted_runs(experiment_dir: Path) -> frozenset[str]:
     return _ids(file, stat.st_mtime_ns, stat.st_ino)
 
 
-def write_text_atomic(path: str | Path, text: str) -> None:
-    """Writes a text file that is there whole or not at all."""
-    write_bytes_atomic(path, text.encode())
-
-
-def write_bytes_atomic(path: str | Path, content: bytes) -> None:
-    """Writes a file that is there whole or not at all."""
-    write_atomic(Path(path), lambda file: file.write(content))
-
-
-def write_atomic(path: Path, write: Callable[[Any], object]) -> None:
-    """Writes a file, whole or not at all, with a function of the open file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only their owner reads
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 @lru_cache(maxsize=8)
 def _ids(file: Path, modified: int, inode: int) -> frozenset[str]:
+    check(file)
     return frozenset(json.loads(pq.read_schema(file).metadata[RUN_IDS]))
 
 
-def _merged(run_dir: Path) -> Path:
-    return run_dir.parents[1] / COMPACT_FOLDER / METRICS_FILE
-
-
-def _read(file: Path, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
-    source = pq.ParquetFile(file)
-    if not source.schema_arrow.equals(SCHEMA):
-        different = sorted(str(field.name) for field in set(source.schema_arrow) ^ set(SCHEMA))
-        what = f"differs in {', '.join(different)}" if different else "has its columns in another order"
-        raise ValueError(f"{file} {what} from the schema of this version: repeat the run with force=true")
-    table = source.read(columns).replace_schema_metadata(None)
-    return table if filters is None else table.filter(filters)
+def _read(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    return read_sealed(file, columns, SCHEMA).replace_schema_metadata(None)
 
 
 def _to_table(rows: pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -161,6 +161,25 @@ def metrics(results: Path) -> pd.DataFrame:
     )
 
 
+def test_a_folder_that_somebody_else_may_have_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "theirs").mkdir()
+    owner = os.getuid()
+    monkeypatch.setattr(local_slurm, "missing", list)
+    for name in ("link", "open", "theirs"):
+        monkeypatch.setattr(os, "getuid", lambda other=name == "theirs": owner + other)
+        for action in ("start", "stop"):
+            monkeypatch.setattr(sys, "argv", ["local_slurm", action, "--folder", str(tmp_path / name)])
+            assert local_slurm.main() == 2
+            assert f"{tmp_path / name} must be a folder of yours" in capsys.readouterr().err
+    assert all(not list((tmp_path / name).iterdir()) for name in ("mine", "open", "theirs"))
+
+
 def test_a_sweep_with_a_failure_a_cancellation_and_a_timeout(
     slurm: None, sweep: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

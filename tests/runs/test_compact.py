@@ -115,3 +115,16 @@ def test_readers_miss_nothing_while_runs_are_merged(tmp_path: Path) -> None:
         assert sorted(values(tmp_path)) == names
         reads += 1
     thread.join()
+
+
+def test_a_linked_folder_and_files_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
+    elsewhere = put(tmp_path / "theirs", "a")
+    (elsewhere / ".notes").touch()
+    own = put(tmp_path / "ours", "b")
+    (own / ".notes").touch()
+    (own / ".metrics.parquet.0.tmp").touch()
+    (tmp_path / "ours/runs/a").symlink_to(elsewhere)
+    assert compact(tmp_path / "ours").new == 1
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".notes", "config.yaml", "metrics.parquet"]
+    assert [path.name for path in own.iterdir()] == [".notes"]
+    assert values(tmp_path / "ours") == {"a": 1.0, "b": 1.0}

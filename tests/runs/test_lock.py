@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from smile.runs import lock as locks
-from smile.runs.lock import LOCK_FILE, Lock, claim
+from smile import stop
+from smile.runs.lock import LOCK_FILE, Lock, claim, holder
 from smile.runs.owner import STALE_SECONDS, Owner, file_system_time, is_alive, this_process
 
 ELSEWHERE = Owner("another-machine", "boot", 1, 2)
@@ -59,15 +59,6 @@ def test_a_heartbeat_on_another_machine_is_believed(tmp_path: Path, age: float) 
     assert path.exists()
 
 
-def test_whoever_waits_gets_the_lock_when_its_heart_has_stopped(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(locks, "_POLL_SECONDS", 0.05)
-    leave(tmp_path, ELSEWHERE, STALE_SECONDS - 0.5)
-    start = time.monotonic()
-    with claim(tmp_path, patience_seconds=10) as lock:
-        assert isinstance(lock, Lock)
-    assert 0.3 < time.monotonic() - start < 5
-
-
 def test_the_clock_of_this_machine_does_not_matter(tmp_path: Path, monkeypatch: Any) -> None:
     leave(tmp_path, ELSEWHERE)
     monkeypatch.setattr(time, "time", lambda: 4e9)
@@ -87,6 +78,87 @@ def test_a_lock_whose_owner_cannot_be_read_belongs_to_somebody(tmp_path: Path) -
     (tmp_path / LOCK_FILE).write_text("")
     with claim(tmp_path) as holder:
         assert holder == Owner()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe", "private"])
+def test_what_bears_the_name_of_a_lock_and_is_none_that_can_be_read_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / LOCK_FILE
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to(tmp_path / "nowhere")
+        case "pipe":
+            os.mkfifo(path)
+        case _:  # a root, as which tests may run, can read everything
+            leave(tmp_path, ELSEWHERE).chmod(0)
+            monkeypatch.setattr(os, "open", deny(os.open, path))
+    for look in (lambda: claim(tmp_path).__enter__(), lambda: holder(tmp_path)):
+        start = time.monotonic()
+        with pytest.raises(OSError, match="Permission denied" if kind == "private" else "remove what lies"):
+            look()
+        assert time.monotonic() - start < 1
+    assert [file.name for file in tmp_path.iterdir()] == [LOCK_FILE]
+
+
+def deny(function: Any, path: Path) -> Any:
+    def denied(name: Any, *arguments: Any, **options: Any) -> Any:
+        if name == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return function(name, *arguments, **options)
+
+    return denied
+
+
+def test_a_lock_that_nobody_may_move_away_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(tmp_path, ELSEWHERE, STALE_SECONDS + 1)
+
+    def rename(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(PermissionError):
+        claim(tmp_path).__enter__()
+
+
+def test_whoever_finds_a_lock_obeys_a_request_to_stop(tmp_path: Path) -> None:
+    leave(tmp_path, ELSEWHERE)
+    stop.request("SIGTERM")
+    try:
+        with pytest.raises(stop.Preempted):
+            claim(tmp_path).__enter__()
+    finally:
+        stop.clear()
+
+
+def test_the_holder_is_told_as_long_as_it_lives(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with claim(tmp_path):
+        assert holder(tmp_path) == this_process()
+    leave(tmp_path, ELSEWHERE)
+    assert holder(tmp_path) == ELSEWHERE
+    leave(tmp_path, ELSEWHERE, STALE_SECONDS + 1)
+    assert holder(tmp_path) is None
+
+
+def test_a_moment_of_a_network_file_system_loses_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with claim(tmp_path) as lock:
+        assert isinstance(lock, Lock)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "utime", fail)
+            assert lock.renew()
+            later = time.monotonic() + STALE_SECONDS
+            patch.setattr(time, "monotonic", lambda: later)
+            assert not lock.renew()
 
 
 def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: Any) -> None:

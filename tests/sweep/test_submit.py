@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from smile.preflight import compose_command, parse_arguments
-from smile.run import main
+from smile.run import main, run_dir
+from smile.runs import status
+from smile.runs.owner import this_process
+from smile.runs.status import Status
 from smile.runs.survey import survey
 
 SWEEP = ["-m", "sampler=smile,sgld,sghmc", "scale=smoke"]
@@ -42,6 +48,7 @@ def test_a_preset_for_gpus_asks_for_what_it_says(sbatch: Path, capsys: pytest.Ca
                  "--mem=32GB", "--cpus-per-task=4", "--requeue", "--signal=USR2@120"):  # fmt: skip
         assert f"#SBATCH {line}\n" in script
     assert "export XLA_PYTHON_CLIENT_MEM_FRACTION=0.90" in script
+    assert " -P -u -m submitit" in script  # no queue.py of the user's stands in for Python's
     assert "submitted 3 runs: Slurm job 7" in capsys.readouterr().out
     runs = survey(Path("results/adhoc/smoke")).runs
     assert sorted((run.state, run.status.job) for run in runs) == [("queued", f"7_{n}") for n in range(3)]
@@ -73,7 +80,33 @@ def test_a_queue_that_refuses_is_one_line(sbatch: Path, capsys: pytest.CaptureFi
     assert {run.state for run in survey(Path("results/adhoc/smoke")).runs} == {"failed"}
 
 
-@pytest.mark.parametrize("name", ["slurm_gpu", "slurm_cpu", "local", "joblib", "cores", "basic"])
+def test_a_command_killed_while_the_queue_takes_its_time_leaves_nothing_queued(sbatch: Path) -> None:
+    (sbatch.parent / "bin/sbatch").write_text("#!/bin/sh\ntouch asked; sleep 60\n")
+    command = [sys.executable, "-m", "smile", *SWEEP, "hydra/launcher=slurm_gpu"]
+    submitting = subprocess.Popen(command, start_new_session=True)
+    while not Path("asked").exists() and submitting.poll() is None:
+        time.sleep(0.05)
+    found = survey(Path("results/adhoc/smoke"))
+    assert found.counts["queued"] == 3
+    os.killpg(submitting.pid, signal.SIGINT)
+    submitting.wait(30)
+    assert survey(Path("results/adhoc/smoke")).counts["lost"] == 3
+
+
+def test_a_run_that_started_meanwhile_keeps_its_status(sbatch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose_command(parse_arguments(["scale=smoke"])).jobs[0].config
+    directory = run_dir(config)
+
+    def start(*_: object, **__: object) -> None:  # as soon as the queue has it
+        status.write(directory, Status("running", owner=this_process()))
+
+    monkeypatch.setattr("submitit.AutoExecutor.update_parameters", start)
+    assert main(["scale=smoke", "hydra/launcher=slurm_cpu"]) == 0
+    last = status.read(directory)
+    assert last is not None and last.state == "running"
+
+
+@pytest.mark.parametrize("name", ["slurm_gpu", "slurm_cpu", "local", "cores", "basic"])
 def test_every_preset_composes(name: str) -> None:
     command = compose_command(parse_arguments([*SWEEP, f"hydra/launcher={name}"]))
     assert len(command.jobs) == 3

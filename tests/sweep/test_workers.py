@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from smile.runs import status
 from smile.runs.survey import survey
@@ -73,6 +76,60 @@ def test_runs_that_fail_or_are_killed_stop_nobody_and_none_is_forced_twice(tmp_p
     assert len(re.findall(r"^\[\d/6\] custom none smile: \d+ s$", done.stderr, re.MULTILINE)) == 2
     found = survey(tmp_path / "results/adhoc/smoke")
     assert (found.counts["done"], found.counts["failed"]) == (2, 4)
+
+
+def test_workers_that_are_killed_before_they_have_a_run_cost_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two, while they import."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "for name in ('a', 'b') if 'smile.sweep.workers' in sys.orig_argv else ():\n"
+        "    try:\n"
+        f"        os.mkdir('{site}/' + name)\n"
+        "    except FileExistsError:\n"
+        "        continue\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{os.environ.get('PYTHONPATH', '')}")
+    sweep = [
+        "-m",
+        *CUSTOM,
+        "target.factory=mine.sound",
+        "seed=0,1,2",
+        "hydra/launcher=cores",
+        "hydra.launcher.n_jobs=2",
+    ]
+    done = smile(*sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("killed by signal 9 before it had a run") == 2
+    assert survey(tmp_path / "results/adhoc/smoke").counts["done"] == 3
+
+
+def test_four_commands_that_do_the_same_sweep_at_once_end_with_the_same_answer(tmp_path: Path) -> None:
+    options = ["sampler=sgld,sghmc", "seed=0,1,2", "scale=smoke", "tracker.wandb.mode=disabled", "devices=1"]
+    command = [sys.executable, "-m", "smile", "-m", *options]
+    crowd = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = [process.communicate(timeout=300) for process in crowd]
+    assert [process.returncode for process in crowd] == [0] * 4, answers
+    total = 0
+    for out, err in answers:
+        own = len(re.findall(r"^\[\d/6\] .*: bias ", err, re.MULTILINE))
+        skipped, others = (
+            int(found[1]) if (found := re.search(rf"(\d) of 6 runs {what}", out)) else 0
+            for what in ("are finished and skipped", "were computed by other processes: ")
+        )
+        assert own + skipped + others >= 6
+        assert out.endswith("results: results/adhoc/smoke\n") and "failed" not in err
+        total += own
+    assert total == 6
+    files = {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()}
+    assert files == {"config.yaml", "metrics.parquet", "status.json"}
 
 
 def test_a_signal_writes_a_last_checkpoint(tmp_path: Path) -> None:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from smile.tracking.parquet import SCHEMA, is_finished, read_metrics, write_metrics, write_text_atomic
+from smile.tracking.parquet import SCHEMA, is_finished, read_metrics, write_metrics
 
 ROW: dict[str, Any] = {
     "run_id": "r1", "experiment": "e", "scale": "smoke", "variant": "", "target": "icg", "data": "none",
@@ -79,33 +74,6 @@ def test_reader_skips_unfinished_runs(tmp_path: Path) -> None:
     assert read_metrics(tmp_path)["run_id"].tolist() == ["r1"]
     assert is_finished(tmp_path / "runs/r1")
     assert not is_finished(tmp_path / "runs/r2")
-
-
-def test_killed_writer_leaves_no_metrics(tmp_path: Path) -> None:
-    script = (
-        "import sys, time; from pathlib import Path; from smile.tracking import parquet\n"
-        "parquet.write_atomic(Path(sys.argv[1]), lambda file: (file.write(b'half'), file.flush(), time.sleep(60)))"
-    )
-    path = tmp_path / "metrics.parquet"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], env=os.environ | {"PYTHONPATH": os.getcwd()}
-    )
-    deadline = time.monotonic() + 30
-    while not any(file.stat().st_size for file in tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    assert list(tmp_path.iterdir()), "the writer never started"
-    assert not is_finished(tmp_path)
-
-
-def test_failing_writer_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    write_text_atomic(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text_atomic(path, "\udcff")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_other_schema_names_the_file(tmp_path: Path) -> None:
