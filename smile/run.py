@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if configs and configs[0].dry_run:
             print_plan(make_plan(configs, launcher.at_once))
             return 0
-        with _kept_environment():
+        with _own_devices():
             _check_early(configs)
         _check_folders(configs)
         if configs and launcher.kind in ("background", "slurm"):
@@ -210,14 +210,15 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
 
 
 @contextmanager
-def _kept_environment() -> Iterator[None]:
+def _own_devices() -> Iterator[None]:
     """The devices that this process prepares are not those of the processes that it starts, here or on a cluster."""
-    before = dict(os.environ)
+    flags = os.environ.get("XLA_FLAGS")
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        os.environ.pop("XLA_FLAGS", None)
+        if flags is not None:
+            os.environ["XLA_FLAGS"] = flags
 
 
 def _check_early(configs: Sequence[RunConfig]) -> None:

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+import smile.execute
 import smile.run
 import smile.sweep.attempt
 import smile.sweep.together
@@ -55,7 +56,7 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     monkeypatch.setattr(sys, "argv", ["smile"])
     monkeypatch.setattr(smile.run, "prepare_jax", lambda config: None)
     monkeypatch.setattr(smile.sweep.attempt, "prepare_jax", lambda config, shares_machine: None)
-    monkeypatch.setitem(sys.modules, "smile.execute", SimpleNamespace(execute=run))
+    monkeypatch.setattr(smile.execute, "execute", run)
     return fake
 
 
