@@ -47,7 +47,11 @@ _LPPD = VALIDATION + "lppd"
 _DECLARED = (
     # Moments (smile/metrics/bias.py): means over coordinates, but for what the names say.
     Metric("bias", "bias of second moments", heading="bias"),
-    Metric("bias_published", "bias of second moments, of the coordinates that the printed value is about"),
+    Metric(
+        "bias_published",
+        "bias of second moments, of the coordinates that the printed value is about",
+        heading="bias as printed",
+    ),
     Metric("bias_max", "bias of second moments, largest of the coordinates"),
     Metric("bias_exact", "bias against exact moments"),
     Metric("bias_reference", "bias against the public code's moments"),

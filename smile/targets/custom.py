@@ -20,7 +20,7 @@ __all__ = ["Custom", "custom", "from_logdensity"]
 
 def from_logdensity(
     logdensity_fn: Callable[[Any], jax.Array],
-    initial_position: Any,
+    initial_position: Any | Callable[[jax.Array], Any],
     *,
     name: str = "custom",
     sample: Callable[[jax.Array, int], jax.Array] | None = None,
@@ -30,7 +30,9 @@ def from_logdensity(
 
     Args:
         logdensity_fn: ``position -> scalar``, unnormalised.
-        initial_position: where chains start, any pytree of numbers or arrays; they become floating-point arrays.
+        initial_position: where chains start, any pytree of numbers or arrays, which become floating-point arrays; or a
+            function ``key -> position``, so that chains start apart, without which R-hat is blind to what all of them
+            miss.
         name: what tables call it.
         sample: exact draws ``(key, n) -> (n, dim)``, for the Wasserstein bias.
         moments: exact second moments in the order of the flattened leaves, for the second-moment bias.
@@ -38,8 +40,12 @@ def from_logdensity(
     Raises:
         ValueError: where the position is empty, or the moments are not one per coordinate.
     """
-    initial_position = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), initial_position)
-    dim = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(initial_position))
+
+    def init(key: jax.Array) -> Any:
+        start = initial_position(key) if callable(initial_position) else initial_position
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), start)
+
+    dim = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(init, jax.random.key(0))))
     if dim == 0:
         raise ValueError("initial_position has no numbers in it")
     if moments is not None and not jnp.shape(moments.second) == jnp.shape(moments.variance) == (dim,):
@@ -49,7 +55,7 @@ def from_logdensity(
     return Target(
         name=name,
         dim=dim,
-        init=lambda key: initial_position,
+        init=init,
         logdensity=lambda position, batch: logdensity_fn(position),
         sample=sample,
         moments=known,

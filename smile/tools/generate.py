@@ -23,7 +23,7 @@ from smile.options import ConfigError
 from smile.sampling import load_draws
 from smile.targets import Prior, bnn, likelihood
 from smile.tracking import read_run
-from smile.tracking.statistics import best_step_size, criterion, summarise
+from smile.tracking.statistics import reached, summarise
 
 __all__ = ["main"]
 
@@ -81,8 +81,8 @@ def _members(config: RunConfig, run_dir: Path, most: int) -> jax.Array:
     """The draws of the step size that validation data chose, at most so many and evenly spaced, (members, dim)."""
     draws = load_draws(run_dir / "draws")
     summary = summarise(read_run(run_dir))
-    rule = criterion(summary.index.get_level_values("metric"))
-    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
+    found = reached(summary)
+    best = found.step_size if found else None
     if best is None:
         raise _WrongError(f"the chains of {run_dir} diverged at every step size")
     group = int(np.argmin(np.abs(np.array(config.step_size) - best)))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from smile.quantities import METRICS
-from smile.tracking.statistics import best_step_size, criterion, summarise
+from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, has_mixed, reached, summarise
 
 __all__ = ["best_line", "format_seconds", "summary_table", "wide_console"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
-_UNDEFINED_FOR_FEW_DRAWS = ("rhat_max", "rhat_median", "ess_min")  # where NaN is no divergence
+# One number for all chains of a step size, without an error, and NaN where there are too few draws.
+_OF_ALL_REPLICATIONS = ("ess_per_gradient", "rhat_max", "rhat_median", "ess_min")
 
 
 def wide_console(log_width: int = 140, stderr: bool = False) -> Console:
@@ -38,13 +40,14 @@ def best_line(rows: pd.DataFrame) -> str:
     """
     summary = summarise(rows)
     seconds = f"{rows['wall_seconds'].max():.0f} s"
-    rule = criterion(summary.index.get_level_values("metric"))
-    if rule is None:
+    found = reached(summary)
+    if found is None:
         return seconds
-    best = best_step_size(summary.loc[rule.chosen_by], rule.highest)
+    metric, best = found
     if best is None:
         return f"diverged at every step size, {seconds}"
-    return f"{rule.heading} {_cell(summary.loc[(rule.name, best)])} at step size {best:.1e}, {seconds}"
+    mixed = "" if has_mixed(summary, best) else ", not mixed"
+    return f"{metric.heading} {_cell(summary.loc[(metric.name, best)])} at step size {best:.1e}{mixed}, {seconds}"
 
 
 def summary_table(rows: pd.DataFrame) -> None:
@@ -54,21 +57,40 @@ def summary_table(rows: pd.DataFrame) -> None:
         rows: one run's metrics in the schema of ``smile.tracking.parquet``.
     """
     summary = summarise(rows)
-    metrics = [metric for metric in _COLUMNS if metric in summary.index.get_level_values("metric")]
-    rule = criterion(summary.index.get_level_values("metric"))
-    best = best_step_size(summary.loc[rule.chosen_by], rule.highest) if rule else None
+    known = set(summary.index.get_level_values("metric"))
+    metrics = [metric for metric in _COLUMNS if metric in known and not _says_nothing(summary, metric)]
+    found = reached(summary)
+    best = found.step_size if found else None
     table = Table("step size", *(_COLUMNS[metric] for metric in metrics), box=box.SIMPLE_HEAD)
+    marked = False
     for step_size in sorted(summary.index.get_level_values("step_size").unique()):
-        cells = [
-            "—" if metric in _UNDEFINED_FOR_FEW_DRAWS and pd.isna(summary.loc[(metric, step_size), "mean"])
-            else _cell(summary.loc[(metric, step_size)])
-            for metric in metrics
-        ]  # fmt: skip
-        is_best = step_size == best
-        table.add_row(
-            f"{step_size:.2e}", *cells, "← best" if is_best else "", style="bold" if is_best else None
-        )
+        cells = [_shown(metric, summary.loc[(metric, step_size)]) for metric in metrics]
+        is_best, mixed = step_size == best, has_mixed(summary, step_size)
+        marked |= not mixed
+        remarks = " ".join([*(["← best"] if is_best else []), *([] if mixed else ["†"])])
+        table.add_row(f"{step_size:.2e}", *cells, remarks, style="bold" if is_best else None)
     wide_console().print(table)
+    if marked:
+        print(
+            f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
+            "raise num_steps, or take another step size or sampler"
+        )
+
+
+def _says_nothing(summary: pd.DataFrame, metric: str) -> bool:
+    """Step sizes that no tuner has changed, and the bias of all coordinates by its other name."""
+    means = summary.loc[metric, "mean"]
+    if metric == "final_step_size":
+        return bool(np.allclose(means, means.index, rtol=1e-5))
+    return metric == "bias_published" and means.equals(summary.loc["bias", "mean"])
+
+
+def _shown(metric: str, row: pd.Series) -> str:
+    if row["infinite"] == row["replications"]:
+        return "∞"
+    if metric in _OF_ALL_REPLICATIONS:
+        return "—" if pd.isna(row["mean"]) else f"{row['mean']:.3g}"
+    return _cell(row)
 
 
 def _cell(row: pd.Series) -> str:

@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
 from smile.quantities import METRICS, Metric
 
-__all__ = ["best_step_size", "criterion", "summarise"]
+__all__ = [
+    "FEWEST_EFFECTIVE_DRAWS",
+    "MOST_RHAT",
+    "Reached",
+    "best_step_size",
+    "has_mixed",
+    "reached",
+    "summarise",
+]
+
+# What decides on validation data is never what is reported.
+_DECISIVE = (METRICS["bias_published"], METRICS["bias"], METRICS["lppd"])
+
+MOST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.05, 100  # chains beyond have not mixed
 
 
-_DECISIVE = (METRICS["bias"], METRICS["lppd"])  # what decides on validation data is never what is reported
+class Reached(NamedTuple):
+    """What a run has reached.
+
+    Attributes:
+        metric: that says it; its ``chosen_by`` has decided among step sizes.
+        step_size: the best one; None where no step size is eligible.
+    """
+
+    metric: Metric
+    step_size: float | None
 
 
-def criterion(metrics: Iterable[str]) -> Metric | None:
-    """The metric that says what a run with these metrics has reached; its ``chosen_by`` decides among step sizes."""
-    known = set(metrics)
-    return next((metric for metric in _DECISIVE if metric.chosen_by in known), None)
+def reached(summary: pd.DataFrame) -> Reached | None:
+    """What a run has reached, or None where it knows no measure of it.
+
+    Chains of a target that is known as a function must not have had a single divergent step: what they left out would
+    look like a narrow posterior. Networks choose by what they predict.
+
+    Args:
+        summary: of ``summarise``.
+    """
+    known = set(summary.index.get_level_values("metric"))
+    metric = next((metric for metric in _DECISIVE if metric.chosen_by in known), None)
+    if metric is None:
+        return None
+    decides = summary.loc[metric.chosen_by]
+    if metric.name == metric.chosen_by and "num_divergent" in known:
+        decides = decides[summary.loc["num_divergent", "mean"].reindex(decides.index) == 0]
+    return Reached(metric, best_step_size(decides, metric.highest))
+
+
+def has_mixed(summary: pd.DataFrame, step_size: float) -> bool:
+    """Whether R-hat and effective sample size of a step size are fine, as far as they are known."""
+    known = set(summary.index.get_level_values("metric"))
+    if "rhat_max" in known:
+        row = summary.loc[("rhat_max", step_size)]
+        if row["infinite"] or row["mean"] > MOST_RHAT:
+            return False
+    return not ("ess_min" in known and summary.loc[("ess_min", step_size), "mean"] < FEWEST_EFFECTIVE_DRAWS)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -29,13 +74,15 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Indexed by (metric, step_size): ``mean``, ``error`` (sample standard deviation over the square root of the
-        number of replications, NaN for one), ``replications`` and ``non_finite``, the number of replications without
-        a finite value. The mean is NaN where ``non_finite`` is positive.
+        number of replications, NaN for one), ``replications``, ``non_finite``, the number of replications without a
+        finite value, and ``infinite``, that of those which are +inf, as R-hat is where chains stand still. The mean is
+        NaN where ``non_finite`` is positive.
     """
     if (rows.groupby("replication")["step_size"].nunique() == 1).all():
         rows = rows.assign(step_size=rows["step_size"].mean())
     finite = rows["value"].abs() < float("inf")
-    groups = rows.assign(value=rows["value"].where(finite), non_finite=~finite).groupby(
+    infinite = rows["value"] == float("inf")
+    groups = rows.assign(value=rows["value"].where(finite), non_finite=~finite, infinite=infinite).groupby(
         ["metric", "step_size"], dropna=False
     )
     value = groups["value"]
@@ -45,6 +92,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
             "error": value.sem(ddof=1),
             "replications": value.size(),
             "non_finite": groups["non_finite"].sum(),
+            "infinite": groups["infinite"].sum(),
         }
     )
     summary.loc[summary["non_finite"] > 0, ["mean", "error"]] = float("nan")

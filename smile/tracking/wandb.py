@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from smile.options import choice, file_name, option
-from smile.tracking.statistics import best_step_size, criterion, summarise
+from smile.tracking.statistics import reached, summarise
 
 if TYPE_CHECKING:
     import wandb
@@ -135,12 +135,12 @@ def _log(run: wandb.Run, rows: pd.DataFrame) -> None:
         run.log({"step_size": step_size, **row.dropna().to_dict()})
     run.summary["wall_seconds"] = float(rows["wall_seconds"].max())
     run.summary["gradient_evaluations"] = int(rows["gradient_evaluations"].max())
-    rule = criterion(means)
-    if rule and (best := best_step_size(summary.loc[rule.chosen_by], rule.highest)) is not None:
-        cell = summary.loc[(rule.name, best)]
-        run.summary["best/step_size"] = best
-        run.summary[f"best/{rule.name}"] = float(cell["mean"])
-        run.summary[f"best/{rule.name}_error"] = float(cell["error"])
+    found = reached(summary)
+    if found and found.step_size is not None:
+        cell = summary.loc[(found.metric.name, found.step_size)]
+        run.summary["best/step_size"] = found.step_size
+        run.summary[f"best/{found.metric.name}"] = float(cell["mean"])
+        run.summary[f"best/{found.metric.name}_error"] = float(cell["error"])
 
 
 def _is_logged_in(settings: wandb.Settings) -> bool:
