@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from smile.arguments import OneLineParser
-from smile.paths import experiment_dir
+from smile.paths import SCALES, experiment_dir
 from smile.tables.build import build_table
 from smile.tables.cells import Cells
 from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
@@ -21,8 +21,6 @@ from smile.tables.summary import claim_lines, summary_lines
 from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
-
-SCALES = ("paper", "quick", "smoke")  # largest first
 
 _LOG_WIDTH = 190  # where the output is no terminal
 
