@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from smile.execute import predictions
-from smile.metrics import predictive, rhat_and_ess
+from smile.metrics import evaluation, predictive, rhat_and_ess
 from smile.quantities import METRICS, Metric, metric
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -58,9 +58,9 @@ def recorded() -> set[str]:
     classification = predictive.update_classification(
         predictive.init_classification(1, rows, classes), logits
     )
-    found = predictive.evaluate(regression, logits[0, :, 2]) | predictive.evaluate(classification, y)
-    found |= predictive.evaluate_text(classification, y)
-    found |= predictive.evaluate_unfamiliar(classification, classification)
+    found = evaluation.evaluate(regression, logits[0, :, 2]) | evaluation.evaluate(classification, y)
+    found |= evaluation.evaluate_text(classification, y)
+    found |= evaluation.evaluate_unfamiliar(classification, classification)
     found |= predictions.gains(found, found)
     found |= rhat_and_ess(np.zeros((1, 1, 1)))
     return set(found)

@@ -19,7 +19,8 @@ def test_rosenbrock_at_a_step_of_a_millionth(
     still = [
         "target=rosenbrock",
         "sampler=smile",
-        "noise=isotropic",
+        "noise=none",
+        "sampler.L=5",
         "step_size=[1e-6,0.3]",
         "num_steps=20000",
     ]

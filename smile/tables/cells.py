@@ -15,16 +15,16 @@ from smile.quantities import Metric
 from smile.tables.bootstrap import interval, resampled
 from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
+from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
 
 __all__ = [
-    "BASELINE", "DIAGNOSTICS", "FEWEST_EFFECTIVE_DRAWS", "MOST_RHAT", "SELECTIONS", "Cell", "Cells", "Grids", "collect",
+    "BASELINE", "DIAGNOSTICS", "SELECTIONS", "Cell", "Cells", "Grids", "collect",
     "is_baseline", "newest_runs", "select", "tabulate",
 ]  # fmt: skip
 
 BASELINE = "baseline"
 
-# What a reader may take for converged; metrics of these names are read beside those of the table.
-MOST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.05, 100
+# Metrics that are read beside those of the table.
 DIAGNOSTICS = ("rhat_max", "ess_min")
 
 # How a step size is chosen.

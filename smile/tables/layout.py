@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from smile.tables.bootstrap import FEWEST
-from smile.tables.cells import BASELINE, FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, SELECTIONS, Cell, Cells
+from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
 from smile.tables.spec import TableSpec
+from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
 
 __all__ = [
     "LEGEND",
