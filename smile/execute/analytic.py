@@ -72,9 +72,10 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     num_chains = max(1, len(config.step_size)) * config.replications
     with console.progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
+        algorithm = algorithm_of(config, noisy.logdensity, config.num_steps, subsampling=target.subsampling)
         samples = sample(
             noisy,
-            algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters),
+            algorithm.of(chains.parameters),
             chains.step_size,
             key=key_sample,
             num_steps=config.num_steps,

@@ -20,7 +20,7 @@ from smile import random
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import source
 from smile.execute import predictions, results
-from smile.execute.problem import Network, adapt, algorithm_of, make_network
+from smile.execute.problem import Network, adapt, algorithm_of, make_network, subsampling_of
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
@@ -133,7 +133,8 @@ def _sample(
     if starts.steps:
         length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
         advance(config.burn_in * unit, "adapted")
-    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit)
+    subsampling = subsampling_of(options, network.posterior)
+    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit, subsampling)
     result = sample_ensemble(
         Chains(
             algorithm.of,

@@ -28,6 +28,11 @@ class Sampler(Options):
     is_full_batch: ClassVar[bool] = False
     tuned_by: ClassVar[str | None] = None
 
+    @property
+    def needs_subsampling(self) -> bool:
+        """Whether gradients must be those of some rows of many, see ``smile.base.Subsampling``."""
+        return False
+
     @abstractmethod
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """The kernel.
@@ -35,4 +40,7 @@ class Sampler(Options):
         Args:
             build: what the run is.
             adapted: what the tuner ``tuned_by`` found before sampling.
+
+        Raises:
+            ConfigError: where the run is not what the sampler needs.
         """
