@@ -277,6 +277,7 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     import numpy as np
 
     from smile import random
+    from smile.base import Subsampling
     from smile.data import Dataset, Split, rows_of
     from smile.execute.predictions import make_monitor
     from smile.execute.problem import algorithm_of
@@ -300,7 +301,8 @@ def measure_network(method: str, steps: int, burn_in: int | None = None) -> dict
     posterior = bnn(
         model, likelihood("homoscedastic"), Prior(), tuple(jnp.asarray(a[:2]) for a in splits[0]), ROWS[0]
     )
-    algorithm = algorithm_of(config, posterior.logdensity, steps).of(())
+    subsampling = Subsampling(ROWS[0], BATCH, posterior.prior_sd)
+    algorithm = algorithm_of(config, posterior.logdensity, steps, subsampling=subsampling).of(())
     if method != name:
         gradients = 1 if name == "adasghmc" else 2
         algorithm = tuned(only_gradients(posterior.logdensity, gradients), constant())
@@ -355,13 +357,14 @@ def measure_model(name: str) -> dict[str, float]:
     import jax.numpy as jnp
 
     from smile import random
-    from smile.execute.problem import algorithm_of
+    from smile.execute.problem import algorithm_of, subsampling_of
 
     parts = MODELS[name][2] if jax.default_backend() == "cpu" else 1
     config, model, posterior, batch = full_size(name, parts)
     params = jax.jit(model.init)(random.key(0), batch[0][:2])
     position = posterior.join(params, jnp.zeros(()))
-    algorithm = algorithm_of(config, posterior.logdensity, 100).of(())
+    subsampling = subsampling_of(config.target, posterior)
+    algorithm = algorithm_of(config, posterior.logdensity, 100, subsampling=subsampling).of(())
     state = jax.jit(algorithm.init)(position, random.key(1), batch, jnp.float32(1e-3))
     gradient = jax.jit(jax.grad(posterior.logdensity)).lower(position, batch).compile()
 

@@ -40,6 +40,21 @@ class SamplingAlgorithm(NamedTuple):
 Kernel = Callable[[Callable[[Position, Batch], jax.Array]], SamplingAlgorithm]
 
 
+class Subsampling(NamedTuple):
+    """How a batch stands for all rows of a log density, and how wide the prior is where rows say nothing.
+
+    Attributes:
+        num_rows: N, of all data.
+        batch_size: B, rows of a batch; the log density of a batch counts each of them N/B times.
+        prior_sd: standard deviations of the prior, a number or leaves like the position of one chain; a prefix of
+            their tree will do.
+    """
+
+    num_rows: float
+    batch_size: int
+    prior_sd: Any = 1.0
+
+
 class Build(NamedTuple):
     """What declarations of samplers and tuners may know of the run that they are built for.
 
@@ -47,11 +62,13 @@ class Build(NamedTuple):
         num_steps: of a chain.
         unit: how many steps one unit of an option such as ``freeze_after`` has: 1, or those of an epoch.
         reference: whether kernels start and restart as those of the public code (docs/deviations.md, K6, K12, K13).
+        subsampling: how the run's batches are drawn from its data; None where it has none, or does not say.
     """
 
     num_steps: int
     unit: int = 1
     reference: bool = False
+    subsampling: Subsampling | None = None
 
 
 class Info(NamedTuple):
@@ -114,6 +131,7 @@ class Target:
         published: coordinates that the printed bias is the mean of; empty where nothing is printed.
         frame: what aligned noise is aligned with.
         noise_length: over which spatially varied noise falls by e, in the public code; None where it has none.
+        subsampling: how batches are drawn, where they are of rows and nothing else makes the gradients noisy.
     """
 
     name: str
@@ -129,6 +147,7 @@ class Target:
     published: tuple[int, ...] = ()
     frame: Frame = field(default_factory=Frame)
     noise_length: float | None = None
+    subsampling: Subsampling | None = None
 
     def started_exactly(self) -> Target:
         """The same target whose chains start at exact draws, one position of which is an array.

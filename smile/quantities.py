@@ -130,6 +130,10 @@ _DECLARED = (
     Metric("final_step_size", "final step size, geometric mean", comparable=False, heading="final step"),
     Metric("final_step_size_min", "final step size, smallest", comparable=False),
     Metric("final_step_size_max", "final step size, largest", comparable=False),
+    Metric(
+        "adaptation_fall",
+        "largest fall of the log density below that of the warm start while adapting, per dimension",
+    ),
     Metric("num_resets", "steps undone by the tuner", comparable=False, heading="resets"),
     Metric("num_divergent", "divergent steps", heading="divergent"),
     Metric("num_non_finite", "steps that were not finite"),

@@ -223,18 +223,26 @@ def _own_devices() -> Iterator[None]:
 
 def _check_early(configs: Sequence[RunConfig]) -> None:
     """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
-    problems = {
-        (config.data, config.model, config.target, config.noise): config
-        for config in configs
-        if not is_done(config)
-    }
-    for config in problems.values():
+    problems: dict[Any, dict[Any, RunConfig]] = {}
+    for config in configs:
+        if not is_done(config):
+            problem = (config.data, config.model, config.target, config.noise)
+            problems.setdefault(problem, {})[config.sampler] = config
+    for by_sampler in problems.values():
+        config = next(iter(by_sampler.values()))
         prepare_jax(config)
-        from smile.execute.problem import exact_target, make_network
+        from smile.execute.problem import (
+            check_sampler,
+            exact_target,
+            make_network,
+            subsampling_of,
+        )
         from smile.targets import AnalyticTarget
 
         if chosen := config.network:
-            make_network(chosen, config.seed)
+            posterior = make_network(chosen, config.seed).posterior
+            for config in by_sampler.values():
+                check_sampler(config, subsampling_of(chosen.target, posterior))
         elif isinstance(config.target, AnalyticTarget):
             try:
                 config.noise.check(exact_target(config.target))
@@ -242,3 +250,6 @@ def _check_early(configs: Sequence[RunConfig]) -> None:
                 factory = config.target.factory
                 where = ("target.factory", factory) if factory else ("target", config.target.name)
                 raise ConfigError(*where, f"a target that can be sampled; {error}") from None
+            for config in by_sampler.values():
+                noisy = config.noise.is_noisy
+                check_sampler(config, None if noisy else exact_target(config.target).subsampling)

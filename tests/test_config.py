@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from smile.config.identity import run_id, to_dict
+from smile.config.identity import identify, run_id, to_dict
 from smile.config.parse import from_dict, parse, parse_step_size
 from smile.config.run import RunConfig
 from smile.options import ConfigError
@@ -111,6 +111,22 @@ def test_run_ids_outlive_new_options() -> None:
     assert run_id(jobs("+experiment=table1_rotations", "scale=paper")[0]) == "917a57a70155"
     assert run_id(jobs("+experiment=sghmc_friction", "scale=paper")[0]) == "bd58439d1b4f"
     assert run_id(jobs("+experiment=uci", "scale=quick")[0]) == "dfa0c0c0491d"
+
+
+def test_the_default_preconditioner_depends_on_what_is_sampled() -> None:
+    """Runs of the older rule keep their ids, wherever it is chosen."""
+    assert compose(["target=icg"]).sampler.preconditioner == "noise_scale"
+    assert compose(["target=custom", "target.factory=a.b"]).sampler.preconditioner == "auto"
+    network = compose(["target=bnn"])
+    assert (network.sampler.preconditioner, network.step_size) == ("posterior_scale", (0.03,))
+    assert compose(["target=bnn", "sampler=smile"]).step_size == (0.001,)
+    older = compose(["target=bnn", "sampler.preconditioner=noise_scale"])
+    assert "preconditioner" not in identify(older)["sampler"]
+    reference = compose(["target=bnn", "+compat=reference"]).sampler
+    assert (reference.preconditioner, reference.reference) == ("noise_scale", "network")
+    of_the_table = ["+experiment=uci", "scale=quick", "+method=psmile_naive"]
+    assert run_id(jobs(*of_the_table, "sampler.preconditioner=noise_scale")[0]) == "40593af57ca9"
+    assert run_id(jobs(*of_the_table)[0]) != "40593af57ca9"
 
 
 def test_what_only_divides_the_work_is_no_part_of_the_id() -> None:

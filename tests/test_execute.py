@@ -13,6 +13,7 @@ from smile import random
 from smile.execute import execute
 from smile.execute.analytic import make_chains, measure
 from smile.execute.problem import algorithm_of, make_target
+from smile.options import ConfigError
 from smile.preflight import compose
 from smile.sampling import sample, trailing_chains
 from smile.targets.icg import rotation_matrix
@@ -155,3 +156,36 @@ def test_injected_noise_has_the_law_of_minibatches(cell) -> None:
     print(f"{cell}: z = {np.round(z, 1)}")
     assert np.abs(z).max() < 4.5
     assert (error < 0.2 * injected).all()
+
+
+ROWS = """
+import jax, jax.numpy as jnp
+from smile.base import Subsampling, Target
+
+def make():
+    rows = 3 + jax.random.normal(jax.random.key(0), (1000, 2))
+    return Target(
+        "mean of rows", 2, lambda key: jnp.full(2, 3.0),
+        logdensity=lambda x, index: -0.5 * 1000 / 20 * jnp.sum((rows[index] - x) ** 2) - 0.5 * jnp.sum(x**2) / 100,
+        draw_batch=lambda key, chains: jax.random.randint(key, (*chains, 20), 0, 1000),
+        subsampling=Subsampling(1000, 20, prior_sd=10.0),
+    )
+"""
+
+
+def test_a_custom_target_that_says_its_rows_gets_the_scale_of_its_posterior(tmp_path, monkeypatch) -> None:
+    (tmp_path / "target_of_rows.py").write_text(ROWS)
+    own = ["target=custom", "target.factory=target_of_rows.make", "step_size=0.05"]
+
+    def draws(*overrides: str) -> np.ndarray:
+        run(*own, *overrides)
+        return np.load("draws.npz")["draws"]
+
+    chosen = draws("noise=none")
+    np.testing.assert_array_equal(chosen, draws("noise=none", "sampler.preconditioner=posterior_scale"))
+    assert (chosen != draws("noise=none", "sampler.preconditioner=noise_scale")).any()
+    # Injected noise says nothing about the rows.
+    older = draws("noise=isotropic", "sampler.preconditioner=noise_scale")
+    np.testing.assert_array_equal(older, draws("noise=isotropic"))
+    with pytest.raises(ConfigError, match=r"sampler\.preconditioner: got 'posterior_scale'"):
+        draws("noise=isotropic", "sampler.preconditioner=posterior_scale")

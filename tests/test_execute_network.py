@@ -84,6 +84,7 @@ def test_a_classification_with_streamed_draws():
 def test_every_method_runs(method: str):
     values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic")
     assert np.isfinite(values.loc["lppd"]).all()
+    assert ("adaptation_fall" in values.index) == (method == "mile")
 
 
 def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):

@@ -76,6 +76,9 @@ def _check_network(config: RunConfig, chosen: NetworkChoices) -> None:
     if config.sampler.is_full_batch and chosen.target.batch_size is not None:
         valid = f"null with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("target.batch_size", chosen.target.batch_size, valid)
+    if config.sampler.needs_subsampling and chosen.target.batch_size is None:
+        valid = f"a whole number with sampler={config.sampler.name}, whose preconditioner needs the noise of batches"
+        raise ConfigError("target.batch_size", None, valid)
     if config.sampler.needs_noise and chosen.target.batch_size is None:
         valid = f"a number > 0 on the full batch: without noise sampler={config.sampler.name} is not ergodic"
         raise ConfigError("sampler.L", None, valid)

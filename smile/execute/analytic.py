@@ -76,7 +76,9 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     num_chains = max(1, len(config.step_size)) * config.replications
     with progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
-        algorithm = algorithm_of(config, noisy.logdensity, config.num_steps).of(chains.parameters)
+        algorithm = algorithm_of(
+            config, noisy.logdensity, config.num_steps, subsampling=target.subsampling
+        ).of(chains.parameters)
         samples = sample(
             noisy,
             algorithm,

@@ -6,6 +6,7 @@ share one compiled program.
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from pathlib import Path
@@ -20,16 +21,26 @@ from smile import random
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import source
 from smile.execute import predictions, results
-from smile.execute.problem import Network, adapt, algorithm_of, make_network
+from smile.execute.problem import Network, adapt, algorithm_of, make_network, subsampling_of
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
 from smile.runs.progress import Advance, progress
-from smile.sampling import Batches, Chains, Checkpoints, Length, sample_ensemble, write_draws
+from smile.sampling import (
+    Batches,
+    Chains,
+    Checkpoints,
+    Length,
+    adapt_ensemble,
+    sample_ensemble,
+    write_draws,
+)  # fmt: skip
 from smile.tracking.figure import save_run_figure
 from smile.tuners import Adapted, AdaptingTuner
 
 __all__ = ["execute_network"]
+
+_logger = logging.getLogger(__name__)
 
 
 def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
@@ -49,14 +60,16 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     start = time.monotonic()
     network = make_network(chosen, config.seed)
     unit = _steps_per_unit(chosen, network)
-    saved = checkpoints(chosen.target, run_dir / "checkpoints")
+    saved, adapted_saved = (
+        checkpoints(chosen.target, run_dir / name) for name in ("checkpoints", "adaptation_checkpoints")
+    )
     key_warm, *keys = jax.random.split(random.key(config.seed), 3)
     chains = max(1, len(config.step_size)) * config.replications
     with progress(run_dir, label, config.num_steps * unit, chains) as advance:
         warm = warm_start(config, network, key_warm, advance)
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
-        starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], advance)
+        starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
         sampled = _sample(config, network, starts, keys[1], saved, advance, run_dir)
     values = results.metrics_by_group(network, sampled, ensemble)
     epochs = sampled.gradient_evaluations * (chosen.target.batch_size or network.posterior.num_rows)
@@ -71,6 +84,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         write_draws(run_dir / "draws", 0, np.asarray(sampled.result.state.kernel.position)[None])
     results.write_vocabulary(run_dir, network.dataset)
     saved.clear()
+    adapted_saved.clear()
     return as_rows(
         config,
         table.melt(["step_size", "replication"], var_name="metric", value_name="value"),
@@ -104,14 +118,46 @@ class Starts(NamedTuple):
 
 
 def adapt_chains(
-    config: RunConfig, network: Network, positions: jax.Array, key: jax.Array, advance: Advance
+    config: RunConfig,
+    network: Network,
+    positions: jax.Array,
+    key: jax.Array,
+    saved: Checkpoints,
+    advance: Advance,
 ) -> Starts:
-    """Lets a tuner that works before sampling do so, from ``positions`` (replications, dim)."""
+    """Lets a tuner that works before sampling do so, from ``positions`` (replications, dim).
+
+    Its steps stand in place of the burn-in, and are shown as so much of it.
+    """
+    chosen, tuner = config.network, config.tuner
+    assert chosen is not None
     logdensity, data = network.posterior.logdensity, source(network.dataset).data
-    if isinstance(config.tuner, AdaptingTuner):
-        advance(0, "adapting L and the step size")
     keys = jax.random.split(key, config.replications)
-    return Starts(*adapt(config, lambda position: logdensity(position, data), positions, keys))
+    if not isinstance(tuner, AdaptingTuner):
+        return Starts(*adapt(config, lambda position: logdensity(position, data), positions, keys))
+    burn_in = config.burn_in * _steps_per_unit(chosen, network)
+    if adaptation := tuner.stepwise(logdensity):
+        done = 0
+
+        def on_chunk(num_steps: int) -> None:
+            nonlocal done
+            shown = [burn_in * steps // tuner.num_steps for steps in (done, done + num_steps)]
+            done += num_steps
+            advance(shown[1] - shown[0])
+
+        at_once = chosen.target.chains_at_once
+        adapted = adapt_ensemble(
+            adaptation, positions, keys, data, at_once=at_once, checkpoints=saved, on_chunk=on_chunk
+        )
+        depths = ", ".join(f"{fall:.2g}" for fall in np.asarray(adapted.fall))
+        _logger.info(
+            "log density below that of the warm start while adapting, per dimension, by chain: %s", depths
+        )
+        return Starts(adapted, tuner.num_steps)
+    advance(0, "adapting L and the step size")
+    starts = Starts(*adapt(config, lambda position: logdensity(position, data), positions, keys))
+    advance(burn_in, "adapted")
+    return starts
 
 
 def _sample(
@@ -131,8 +177,8 @@ def _sample(
     monitor = predictions.network_monitor(options, network, len(given), length)
     if starts.steps:
         length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
-        advance(config.burn_in * unit, "adapted")
-    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit)
+    subsampling = subsampling_of(options, network.posterior)
+    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit, subsampling)
     result = sample_ensemble(
         Chains(
             algorithm.of,
@@ -149,4 +195,5 @@ def _sample(
         on_chunk=advance,
         on_draws=partial(write_draws, run_dir / "draws") if options.draws == "stream" else None,
     )
-    return Sampled(result, given, starts.steps)
+    fall = None if adapted.fall is None else np.asarray(adapted.fall)
+    return Sampled(result, given, starts.steps, fall)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,17 +11,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smile.base import Build, Target
+from smile.base import Build, Subsampling, Target
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
 from smile.dotted import one_line
 from smile.models import Model, standardised
 from smile.options import ConfigError
-from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
+from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
 from smile.tuners import Adapted, AdaptingTuner, tuned
 from smile.tuners.base import TunedAlgorithm
 
-__all__ = ["Network", "adapt", "algorithm_of", "exact_target", "full_batch", "make_network", "make_target"]
+__all__ = [
+    "Network",
+    "adapt",
+    "algorithm_of",
+    "check_sampler",
+    "exact_target",
+    "full_batch",
+    "make_network",
+    "make_target",
+    "subsampling_of",
+]
 
 
 # ---- chains --------------------------------------------------------------------------------------
@@ -39,7 +50,11 @@ class Algorithm(NamedTuple):
 
 
 def algorithm_of(
-    config: RunConfig, logdensity_fn: Callable[[Any, Any], jax.Array], num_steps: int, unit: int = 1
+    config: RunConfig,
+    logdensity_fn: Callable[[Any, Any], jax.Array],
+    num_steps: int,
+    unit: int = 1,
+    subsampling: Subsampling | None = None,
 ) -> Algorithm:
     """The kernel and the tuner that the config names.
 
@@ -48,14 +63,20 @@ def algorithm_of(
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         num_steps: of a chain, over which schedules run.
         unit: see ``smile.base.Build``.
+        subsampling: how batches are drawn, where that is known.
     """
-    build = Build(num_steps, unit, reference=config.tuner.wants_reference_kernel)
+    build = Build(num_steps, unit, config.tuner.wants_reference_kernel, subsampling)
     tuner = config.tuner.build(build)
 
     def of(parameters: Any) -> TunedAlgorithm:
         return tuned(config.sampler.build(build, parameters)(logdensity_fn), tuner)
 
     return Algorithm(of, tuner.keeps)
+
+
+def check_sampler(config: RunConfig, subsampling: Subsampling | None) -> None:
+    """Raises ConfigError where the sampler cannot run on batches like these."""
+    config.sampler.build(Build(config.num_steps, subsampling=subsampling))
 
 
 def adapt(
@@ -83,7 +104,11 @@ def make_target(config: RunConfig) -> Target:
     """The posterior as the sampler sees it: with its noise, or of the full batch."""
     assert isinstance(config.target, AnalyticTarget)
     target = exact_target(config.target)
-    return full_batch(target) if config.sampler.is_full_batch else config.noise.add(target)
+    if config.sampler.is_full_batch:
+        return full_batch(target)
+    if config.noise.is_noisy:  # which is not that of rows
+        target = target.replace(subsampling=None)
+    return config.noise.add(target)
 
 
 @cache
@@ -98,6 +123,7 @@ def full_batch(target: Target) -> Target:
         logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
         draw_batch=lambda key, chains: (),
         full_batch=(),
+        subsampling=None,
     )
 
 
@@ -110,6 +136,13 @@ class Network(NamedTuple):
     dataset: Dataset
     model: Model
     posterior: NetworkPosterior
+
+
+def subsampling_of(options: NetworkTarget, posterior: NetworkPosterior) -> Subsampling:
+    """How the batches of a network are drawn."""
+    return Subsampling(
+        posterior.num_rows, options.batch_size or math.ceil(posterior.num_rows), posterior.prior_sd
+    )
 
 
 def make_network(chosen: NetworkChoices, seed: int) -> Network:

@@ -47,11 +47,13 @@ class Sampled(NamedTuple):
         result: of all chains, groups of one step size in a row.
         step_size: (groups,), as given; the mean of the adapted ones where a tuner found them.
         adaptation: steps that each chain took before sampling.
+        fall: see ``smile.tuners.Adapted``, (chains,); None where nobody looked.
     """
 
     result: EnsembleResult
     step_size: np.ndarray
     adaptation: int
+    fall: np.ndarray | None = None
 
     @property
     def work(self) -> np.ndarray:
@@ -107,6 +109,8 @@ def metrics_by_group(network: Network, sampled: Sampled, ensemble: Any) -> dict[
         final = sampled.final_step_size[group]
         values["final_step_size"] = float(np.exp(np.log(final).mean()))
         values["final_step_size_min"], values["final_step_size_max"] = final.min(), final.max()
+        if sampled.fall is not None:
+            values["adaptation_fall"] = float(np.max(sampled.fall))
         counts = {"num_divergent": result.num_divergent}
         for name in ("num_resets", "num_non_finite"):
             if (count := getattr(result.state.tuner, name, None)) is not None:

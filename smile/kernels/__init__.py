@@ -6,6 +6,7 @@ from smile.kernels.adasghmc import adasghmc as adasghmc
 from smile.kernels.ccadl import CCAdL
 from smile.kernels.ccadl import ccadl as ccadl
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
+from smile.kernels.preconditioner import posterior_scale as posterior_scale
 from smile.kernels.sampler import Sampler as Sampler
 from smile.kernels.sghmc import SGHMC
 from smile.kernels.sghmc import sghmc as sghmc

@@ -33,6 +33,11 @@ class Sampler(Options):
         """Whether the noise of the gradients is all the randomness that there is."""
         return False
 
+    @property
+    def needs_subsampling(self) -> bool:
+        """Whether gradients must be those of some rows of many, see ``smile.base.Subsampling``."""
+        return False
+
     @abstractmethod
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """The kernel.
@@ -40,4 +45,7 @@ class Sampler(Options):
         Args:
             build: what the run is.
             adapted: what the tuner ``tuned_by`` found before sampling.
+
+        Raises:
+            ConfigError: where the run is not what the sampler needs.
         """

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,9 @@ from smile import tree
 from smile.base import Build, Info, Kernel, SamplingAlgorithm
 from smile.kernels import microcanonical
 from smile.kernels.checks import check_dimension, check_is_noisy, check_range, check_step_size
-from smile.kernels.preconditioner import Preconditioner, gradient_noise, identity
+from smile.kernels.preconditioner import Preconditioner, gradient_noise, identity, posterior_scale
 from smile.kernels.sampler import Sampler
-from smile.options import choice, either, integer, number, option, optional
+from smile.options import ConfigError, choice, either, integer, number, option, optional
 
 __all__ = ["MCLMC", "PSMILE", "SMILE", "SMILEState", "smile"]
 
@@ -61,7 +61,7 @@ def smile(
     preconditioner: Preconditioner | None = None,
     reference: bool = False,
 ) -> SamplingAlgorithm:
-    """SMILE; with ``preconditioner=gradient_noise()`` pSMILE.
+    """SMILE; with ``preconditioner=gradient_noise()`` or ``posterior_scale(...)`` pSMILE.
 
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
@@ -163,9 +163,12 @@ class SMILE(Sampler):
         return partial(smile, momentum_decoherence_length=self.L, reference=build.reference)
 
 
+_PRECONDITIONERS = ("noise_scale", "posterior_scale", "auto")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PSMILE(Sampler):
-    """``sampler=psmile``: SMILE with the gradient-noise preconditioner."""
+    """``sampler=psmile``: SMILE in coordinates in which the gradient noise, or the posterior, is isotropic."""
 
     has_energy: ClassVar[bool] = True
 
@@ -173,6 +176,20 @@ class PSMILE(Sampler):
     ema_rate: float = option(number(0, 1))
     freeze_after: int | None = option(optional(integer(1)))  # in units of the run
     reference: Literal["analytic", "network"] | None = option(optional(choice("analytic", "network")))
+    preconditioner: Literal["noise_scale", "posterior_scale", "auto"] = option(
+        choice(*_PRECONDITIONERS), neutral="noise_scale"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reference and self.preconditioner == "posterior_scale":
+            valid = f"noise_scale with sampler.reference={self.reference}, a variant of it"
+            raise ConfigError("sampler.preconditioner", self.preconditioner, valid)
+
+    @property
+    def needs_subsampling(self) -> bool:
+        """For the posterior's scale."""
+        return self.preconditioner == "posterior_scale"
 
     @property
     def needs_noise(self) -> bool:
@@ -181,13 +198,33 @@ class PSMILE(Sampler):
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """pSMILE-naive."""
-        freeze_after = self.freeze_after and self.freeze_after * build.unit
         return partial(
             smile,
             momentum_decoherence_length=self.L,
-            preconditioner=gradient_noise(self.ema_rate, freeze_after, self.reference),
+            preconditioner=self._preconditioner(build),
             reference=build.reference,
         )
+
+    def _preconditioner(self, build: Build) -> Preconditioner:
+        """Raises ConfigError where it cannot be estimated."""
+        freeze_after = self.freeze_after and self.freeze_after * build.unit
+        known = build.subsampling
+        name = self.preconditioner
+        if name == "auto":
+            name = "noise_scale" if known is None or self.reference else "posterior_scale"
+        match name:
+            case "noise_scale":
+                return gradient_noise(self.ema_rate, freeze_after, self.reference)
+            case "posterior_scale":
+                if known is None:
+                    valid = "noise_scale where the target says no smile.base.Subsampling, or has other noise"
+                    raise ConfigError("sampler.preconditioner", name, valid)
+                if known.batch_size >= known.num_rows:
+                    valid = f"a whole number below {known.num_rows:g}, all rows, with sampler.preconditioner={name}"
+                    raise ConfigError("target.batch_size", known.batch_size, valid)
+                return posterior_scale(known, self.ema_rate, freeze_after)
+            case never:
+                assert_never(never)
 
 
 @dataclass(frozen=True, kw_only=True)

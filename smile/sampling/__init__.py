@@ -1,5 +1,6 @@
 """Chains: compiled loops over kernels and tuners."""
 
+from smile.sampling.adaptation import adapt_ensemble as adapt_ensemble
 from smile.sampling.chains import Samples as Samples
 from smile.sampling.chains import sample as sample
 from smile.sampling.chains import trailing_chains as trailing_chains

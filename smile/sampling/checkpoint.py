@@ -86,13 +86,17 @@ class Checkpoints:
         """
         is_asked = self._any_host(stop.requested())
         if is_asked or self._any_host(time.monotonic() - self._last >= self._every_seconds):
-            tree = gather(tree) if self._is_shared else tree
-            if not self._is_shared or jax.process_index() == 0:
-                self._save(index, tree)
-            self._last = time.monotonic()
+            self.save(index, tree)
         if is_asked and not stop.requested():
             stop.request("a request to another host")
         stop.check()
+
+    def save(self, index: int, tree: Any) -> None:
+        """Saves, whenever the last one was."""
+        tree = gather(tree) if self._is_shared else tree
+        if not self._is_shared or jax.process_index() == 0:
+            self._save(index, tree)
+        self._last = time.monotonic()
 
     def _any_host(self, condition: bool) -> bool:
         return bool(gather_each(np.array(condition)).any()) if self._is_shared else condition

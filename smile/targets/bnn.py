@@ -104,6 +104,7 @@ class NetworkPosterior:
     Attributes:
         dim: number of scalars in a position.
         num_rows: N, the size of the training data; of text, in windows.
+        prior_sd: standard deviations of the prior, (dim,).
         likelihood: of the data.
         logdensity: ``(position (dim,), batch (x, y)) -> ()``, an unbiased estimate of the log posterior, normalised
             but for the evidence.
@@ -114,6 +115,7 @@ class NetworkPosterior:
 
     dim: int
     num_rows: float
+    prior_sd: jax.Array
     likelihood: Likelihood
     logdensity: Callable[[jax.Array, Any], jax.Array]
     predict: Callable[[jax.Array, jax.Array], Any]
@@ -184,7 +186,10 @@ def bnn(
     def logdensity(position: jax.Array, batch: Any) -> jax.Array:
         return log_prior(position) + num_rows / batch[1].shape[0] * accumulated(position, batch)
 
-    return NetworkPosterior(flat.size + extra, num_rows, likelihood, logdensity, predict, join, split)
+    prior_sd = math.sqrt(2) * scale if prior.name == "laplace" else scale
+    return NetworkPosterior(
+        flat.size + extra, num_rows, prior_sd, likelihood, logdensity, predict, join, split
+    )
 
 
 def _accumulated(function: Callable[[jax.Array, Any], jax.Array], parts: int) -> Callable[..., jax.Array]:

@@ -13,6 +13,7 @@ from smile.tuners.base import tuned as tuned
 from smile.tuners.energy_variance import EnergyVariance
 from smile.tuners.energy_variance import energy_variance as energy_variance
 from smile.tuners.mclmc import MCLMCAdaptation
+from smile.tuners.options import Adaptation as Adaptation
 from smile.tuners.options import Adapted as Adapted
 from smile.tuners.options import AdaptingTuner as AdaptingTuner
 from smile.tuners.options import NoTuner

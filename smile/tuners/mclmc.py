@@ -1,17 +1,19 @@
-"""BlackJAX's adaptation of full-batch MCLMC: a step size for a wanted energy error, L from the autocorrelation."""
+"""Adaptation of full-batch MCLMC before sampling: a step size for a wanted energy error, L from the autocorrelation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import jax
+import jax.numpy as jnp
 
 from smile.kernels.checks import check_count, check_dimension, check_range
-from smile.options import integer, number, option
-from smile.tuners.options import Adapted, AdaptingTuner
+from smile.options import choice, integer, number, option
+from smile.tuners.line_search import mclmc_from_line_search
+from smile.tuners.options import Adaptation, Adapted, AdaptingTuner
 
 __all__ = ["MCLMCAdaptation", "find_L_and_step_size"]
 
@@ -63,10 +65,13 @@ def find_L_and_step_size(  # noqa: N802 - the name that BlackJAX gave it
 
 @dataclass(frozen=True, kw_only=True)
 class MCLMCAdaptation(AdaptingTuner):
-    """``tuner=mclmc``: BlackJAX's adaptation of L and step size, before sampling."""
+    """``tuner=mclmc``: adapts L and step size, before sampling."""
 
     num_steps: int = option(integer(1))
     desired_energy_variance: float = option(number(0))
+    algorithm: Literal["blackjax", "line_search"] = option(
+        choice("blackjax", "line_search"), neutral="blackjax"
+    )
 
     def adapt(self, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array) -> Adapted:
         """L, step size and position of every chain."""
@@ -76,5 +81,32 @@ class MCLMCAdaptation(AdaptingTuner):
             num_steps=self.num_steps,
             desired_energy_variance=self.desired_energy_variance,
         )
+        if adaptation := self.stepwise(lambda position, batch: logdensity_fn(position)):
+            one_chain = partial(_in_one_go, adaptation)
         adapted: Adapted = jax.jit(jax.vmap(one_chain))(positions, keys)
         return adapted
+
+    def stepwise(self, logdensity_fn: Callable[[Any, Any], jax.Array]) -> Adaptation | None:
+        """That from a line search."""
+        match self.algorithm:
+            case "blackjax":
+                return None
+            case "line_search":
+                return mclmc_from_line_search(
+                    logdensity_fn,
+                    num_steps=self.num_steps,
+                    desired_energy_variance=self.desired_energy_variance,
+                )
+            case never:
+                assert_never(never)
+
+
+def _in_one_go(adaptation: Adaptation, position: Any, key: jax.Array) -> Adapted:
+    key_start, key_steps = jax.random.split(key)
+    batch = jnp.zeros(())  # of no meaning, but an empty one would be refused
+
+    def one_step(state: Any, index: jax.Array) -> tuple[Any, None]:
+        return adaptation.step(state, jax.random.fold_in(key_steps, index), index, batch), None
+
+    start = adaptation.init(position, key_start, batch)
+    return adaptation.result(jax.lax.scan(one_step, start, jnp.arange(adaptation.num_steps))[0])

@@ -14,7 +14,7 @@ from smile.base import Build, Position
 from smile.options import Options
 from smile.tuners.base import Tuner, constant
 
-__all__ = ["Adapted", "AdaptingTuner", "NoTuner", "TunerOptions"]
+__all__ = ["Adaptation", "Adapted", "AdaptingTuner", "NoTuner", "TunerOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,30 @@ class Adapted(NamedTuple):
         parameters: what ``Sampler.build`` takes as ``adapted``, leaves (chains, ...).
         step_size: (chains,).
         position: that it reached, leaves (chains, ...).
+        fall: how far, per dimension, the log density was below that of the start at the worst step, (chains,); None
+            where nobody looked.
     """
 
     parameters: Any
     step_size: ArrayLike
     position: Position
+    fall: ArrayLike | None = None
+
+
+class Adaptation(NamedTuple):
+    """An adaptation of one chain that can stop between two steps and go on; everything vmaps.
+
+    Attributes:
+        num_steps: that it takes.
+        init: ``(position, key, batch) -> state``; the batch is all data.
+        step: ``(state, key, index, batch) -> state``, index from 0.
+        result: ``state -> Adapted``, after all steps.
+    """
+
+    num_steps: int
+    init: Callable[[Position, jax.Array, Any], Any]
+    step: Callable[[Any, jax.Array, jax.Array, Any], Any]
+    result: Callable[[Any], Adapted]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +102,10 @@ class AdaptingTuner(TunerOptions):
             positions: where chains start, leaves (chains, ...).
             keys: (chains,).
         """
+
+    def stepwise(self, logdensity_fn: Callable[[Position, Any], jax.Array]) -> Adaptation | None:
+        """The same in steps between which a run can stop, of ``(position, batch) -> scalar``; None: it cannot."""
+        return None
 
     def build(self, build: Build) -> Tuner:
         """No control while sampling."""

@@ -81,11 +81,19 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
     assert not (tmp_path / "results").exists()
 
 
-def test_a_network_run_killed_three_times_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
+KILLED = {
+    "psmile": ["+method=psmile", "num_steps=20000", "burn_in=10000", "thinning=500"],
+    "mile": ["+method=mile", "num_steps=4000", "burn_in=3200", "thinning=100"],
+}
+FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose growth says when to kill
+
+
+@pytest.mark.parametrize("method", KILLED)
+def test_a_network_run_killed_three_times_ends_bit_for_bit_the_same(method: str, tmp_path: Path) -> None:
     """SIGKILL at random moments after the first checkpoint; metrics, history and draws are equal in the end."""
     arguments = [
-        "target=bnn", "+method=psmile", "scale=smoke", "num_steps=20000", "burn_in=10000", "thinning=500",
-        "target.checkpoint_minutes=0", "target.draws=stream", "devices=1",
+        "target=bnn", "scale=smoke", "target.checkpoint_minutes=0", "target.draws=stream", "devices=1",
+        *KILLED[method],
     ]  # fmt: skip
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
@@ -99,10 +107,11 @@ def test_a_network_run_killed_three_times_ends_bit_for_bit_the_same(tmp_path: Pa
             command, cwd=tmp_path / "killed", stderr=subprocess.DEVNULL, start_new_session=True
         )
         runs = tmp_path / "killed/results/adhoc/smoke/runs"
-        newest = max((int(p.name) for p in runs.glob("*/checkpoints/*") if p.name.isdigit()), default=0)
+        saved = f"*/{FOLDERS[method]}/*"
+        newest = max((int(p.name) for p in runs.glob(saved) if p.name.isdigit()), default=0)
         deadline = time.monotonic() + 120
         while life.poll() is None and time.monotonic() < deadline:  # until it has gone on from where it was
-            if any(int(p.name) > newest for p in runs.glob("*/checkpoints/*") if p.name.isdigit()):
+            if any(int(p.name) > newest for p in runs.glob(saved) if p.name.isdigit()):
                 break
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.3))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.base import Subsampling
+from smile.kernels import adasghmc, ccadl, gradient_noise, posterior_scale, sghmc, sgld, sgnht, smile
 from smile.tuners import cosine, cyclical, energy_variance, linear
 from smile.tuners.mclmc import find_L_and_step_size
 
@@ -39,6 +40,9 @@ ARGUMENTS = [
     (lambda **k: smile(logdensity, **k), "momentum_decoherence_length", "(0, inf)"),
     (gradient_noise, "rate", "(0, 1)"),
     (gradient_noise, "freeze_after", "a whole number >= 1"),
+    (lambda **k: posterior_scale(Subsampling(9, 2), **k), "rate", "(0, 1)"),
+    (lambda **k: posterior_scale(Subsampling(9, 2), **k), "freeze_after", "a whole number >= 1"),
+    (lambda **k: posterior_scale(Subsampling(9, 2, **k)), "prior_sd", "(0, inf)"),
     (lambda **k: sgld(logdensity, **k), "temperature", "[0, inf)"),
     (lambda **k: sghmc(logdensity, **k), "friction", "(0, inf)"),
     (lambda **k: adasghmc(logdensity, **k), "momentum_decay", "(0, 1)"),

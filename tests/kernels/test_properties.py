@@ -10,8 +10,8 @@ import pytest
 from blackjax.mcmc.integrators import IntegratorState, isokinetic_mclachlan
 from blackjax.sgmcmc.sgnht import SGNHTState
 
-from smile.base import Build
-from smile.kernels import SAMPLERS, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.base import Build, Subsampling
+from smile.kernels import SAMPLERS, ccadl, gradient_noise, posterior_scale, sghmc, sgld, sgnht, smile
 from smile.preflight import compose
 
 PRECISION = np.array([0.5, 1.0, 4.0, 9.0, 2.0])
@@ -28,6 +28,7 @@ DETERMINISTIC = {
     "smile": smile,
     "psmile": lambda f: smile(f, preconditioner=gradient_noise(0.3)),
     "psmile frozen": lambda f: smile(f, preconditioner=gradient_noise(0.3, freeze_after=5)),
+    "psmile posterior": lambda f: smile(f, preconditioner=posterior_scale(Subsampling(9, 2), 0.3)),
     "psmile analytic": lambda f: smile(f, preconditioner=gradient_noise(0.3, reference="analytic")),
     "psmile network": lambda f: smile(f, preconditioner=gradient_noise(0.3, reference="network")),
     "sgld": lambda f: sgld(f, temperature=0.0),

@@ -85,6 +85,7 @@ def test_priors(name, scale):
         - 4 * made.likelihood.log_prob(made.predict(jnp.asarray(theta), X), Y).sum()
     )
     np.testing.assert_allclose(no_rows, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(made.prior_sd, law.std(scale=scales), rtol=1e-6)
 
 
 def test_extreme_noise_scales_stay_finite():
