@@ -84,8 +84,8 @@ def test_precision_reaches_the_chains() -> None:
 
 @pytest.mark.parametrize(
     ("overrides", "target_seed", "noise_seed"),
-    [([], 1, 1), (["target.rotation=4"], 4, 4), (["noise.rotation=43"], 1, 43),
-     (["+rotation=target_axis_aligned"], None, 43)],
+    [([], 1, 43), (["target.rotation=4"], 4, 43), (["target.rotation=43"], 43, 44), (["noise.rotation=aligned"], 1, 1),
+     (["target.rotation=4", "noise.rotation=aligned"], 4, 4), (["+rotation=target_axis_aligned"], None, 43)],
 )  # fmt: skip
 def test_rotations_of_target_and_noise(overrides, target_seed, noise_seed) -> None:
     target = make_target(compose([*SMALL, "noise=correlated", *overrides]))
@@ -124,7 +124,9 @@ def test_without_known_moments_there_is_still_an_effective_sample_size(tmp_path,
     rows = run(
         "target=custom", "target.factory=bare_target.make", "noise=none", "sampler=sgld", "step_size=0.1"
     )
-    assert set(rows["metric"]) == {"diverged", "ess_per_gradient"}
+    assert set(rows["metric"]) == {
+        "diverged", "num_divergent", "rhat_max", "ess_min", "ess_moments_min", "ess_per_gradient", "final_step_size",
+    }  # fmt: skip
     assert np.load("draws.npz")["draws"].shape == (2, 20, 2)
 
 
@@ -141,7 +143,14 @@ def test_injected_noise_has_the_law_of_minibatches(cell) -> None:
     estimates = []
     for source in ("injected", "minibatch"):
         config = compose(
-            [*SMALL, *cell.split(" "), f"noise.source={source}", f"step_size={CELLS[cell]}", "seed=3"]
+            [
+                *SMALL,
+                *cell.split(" "),
+                f"noise.source={source}",
+                f"step_size={CELLS[cell]}",
+                "seed=3",
+                "target.start=mode",
+            ]
         )
         target = trailing_chains(make_target(config))
         samples = sample(

@@ -105,7 +105,7 @@ BAD_INPUTS = [
     ("sampler=mclmc noise=none step_size=0.1", "step_size", "adapts one step size itself"),
     ("grid=published noise=none", "grid", "grid=common"),
     ("sampler=smile noise=none sampler.L=null", "sampler.L", "a number > 0 with noise=none"),
-    ("target=bnn target.batch_size=null", "sampler.L", "a number > 0 on the full batch"),
+    ("target=bnn sampler=smile target.batch_size=null", "sampler.L", "a number > 0 on the full batch"),
     ("target=bnn short_steps=100", "short_steps", "null with target=bnn"),
     ("target=funnel target.start=zero", "target.start", "mode, exact"),
     ("sampler=sghmc sampler.momentum=kept", "sampler.momentum", "carried, redrawn"),

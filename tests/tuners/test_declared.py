@@ -37,7 +37,7 @@ def run(tuner, step_size, info):
 def test_step_sizes_stay_positive_finite_and_in_their_dtype(name):
     for dtype in ("float32", "float64"):
         with jax.enable_x64(dtype == "float64"):
-            sizes, resets = run(declared(name), jnp.asarray(0.1, dtype), infos())
+            sizes, resets = map(np.asarray, run(declared(name), jnp.asarray(0.1, dtype), infos()))
         assert sizes.dtype == dtype and resets.dtype == bool
         assert np.isfinite(sizes).all() and (sizes > 0).all()
 
