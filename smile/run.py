@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = Command([], {}, OmegaConf.create())
     try:
         flags = parse_arguments(arguments)
+        if flags.experimental_rerun:
+            raise ConfigError(
+                "--experimental-rerun", flags.experimental_rerun, "nothing: a pickle executes what is in it"
+            )
         shows_help = flags.help or flags.hydra_help or flags.shell_completion or flags.info
         if not shows_help:
             command = compose_command(flags)

@@ -123,6 +123,16 @@ def test_showing_a_config_or_the_help_computes_nothing(
     assert execute.calls == []
 
 
+def test_no_pickle_that_a_user_was_handed_is_loaded(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("job.pickle").write_bytes(b"cos\nsystem\n(S'touch executed'\ntR.")
+    assert main(["--experimental-rerun", "job.pickle"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("smile: error: --experimental-rerun: got 'job.pickle'")
+    assert execute.calls == [] and not Path("executed").exists()
+
+
 def test_a_single_run_ends_with_its_table_also_when_it_is_skipped(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
