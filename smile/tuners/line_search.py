@@ -1,4 +1,4 @@
-"""Adaptation of full-batch MCLMC from a warm start, step by step: it never leaves the place that it starts from.
+"""Adaptation of full-batch MCLMC from a warm start, step by step, that does not throw chains out of their optima.
 
 The phases are those of Robnik et al. (2023, 2303.18221, section 4) as BlackJAX has them, each a third of all steps:
 
@@ -9,7 +9,8 @@ The phases are those of Robnik et al. (2023, 2303.18221, section 4) as BlackJAX 
 
 with v the wanted energy variance per dimension, r = 1.5 and n = 150. What differs is the first eps. BlackJAX takes
 sqrt(d) / 4, which throws a network's chains out of the optimum that their members were trained to. Here it is the
-largest of 0.01 2^k below which the mean of (Delta E)^2 / d over random velocities stays below v.
+largest of 0.01 2^k below which the mean of (Delta E)^2 / d over random velocities stays below v, and it enters the
+running mean with the weight of all that this remembers.
 """
 
 from __future__ import annotations
@@ -141,9 +142,12 @@ def mclmc_from_line_search(
         kernel = smile(logdensity_fn).init(position, key_velocity, batch)
         flat = ravel_pytree(position)[0]
         zero = jnp.zeros((), flat.dtype)
+        # What the search has found counts like all that the mean remembers: one small first error alone would let the
+        # next step be twenty times as long.
+        weight = jnp.full_like(zero, 1 / (1 - decay))
         trace = jnp.zeros((draws, len(_traced(flat.size, draws))), flat.dtype)
         return SearchState(
-            kernel, step_size, jnp.full_like(zero, jnp.inf), zero, zero, zero, jnp.zeros_like(flat),
+            kernel, step_size, jnp.full_like(zero, jnp.inf), weight, weight / step_size**6, zero, jnp.zeros_like(flat),
             jnp.zeros_like(flat), trace, kernel.logdensity, kernel.logdensity,
         )  # fmt: skip
 
