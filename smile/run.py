@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{skipped} of {len(configs)} runs are finished and skipped; force=true repeats them", flush=True
         )
-    pids = {os.getpid()}
+    pids: set[int] | None = None
     try:
         with stop.listening(), progress.watch([run_dir(config) for config in left]):
             if not configs or launcher.kind == "plugin":

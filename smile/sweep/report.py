@@ -26,13 +26,13 @@ TAKEN = 3  # exit code where another process is at a run
 _LOG_WIDTH = 160
 
 
-def report(configs: Sequence[RunConfig], since: float, pids: Set[int]) -> int:
+def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) -> int:
     """Shows the numbers of a single run, and lists the runs without results and those that others are at or did.
 
     Args:
         configs: of all runs of the command.
         since: time of the command, by the clock of the file system.
-        pids: the processes of the command that computed.
+        pids: the processes of the command that computed; None where only a plugin knows.
 
     Returns:
         The exit code.
@@ -48,7 +48,8 @@ def report(configs: Sequence[RunConfig], since: float, pids: Set[int]) -> int:
             print(f"smile: {config.label}: {who(run_dir(config), owner)} is at this run", file=sys.stderr)
     if len(configs) == 1 and not open_runs:
         summary_table(read_run(run_dir(configs[0])))
-    _print_helpers(configs, since, pids)
+    if pids is not None:
+        _print_helpers(configs, since, pids)
     for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in configs):
         print(f"results: {experiment}", flush=True)
     return 1 if failed else TAKEN if open_runs else 0
