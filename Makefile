@@ -10,7 +10,7 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench chaos test lint format clean \
+.PHONY: help install demo table1 table1_published table1_rotations sghmc_friction uci uci_batch_size bench choices chaos test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
 
 help:  ## list the targets
@@ -28,20 +28,23 @@ demo: $(STAMP)  ## quick block of Table 1: the ill-conditioned Gaussian under fo
 	$(BIN)/smile +experiment=table1 scale=quick target=icg
 	$(BIN)/smile-table table1 --scale quick
 
-table1: $(STAMP)  ## Table 1 and its baselines, 51 runs; scale=smoke|quick|paper
+table1: $(STAMP)  ## Table 1, its full-batch baselines and two thermostats, 78 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1 scale=$(scale)
 	$(BIN)/smile +experiment=table1_baseline scale=$(scale)
+	$(BIN)/smile +experiment=table1_baseline_grid scale=$(scale)
+	$(BIN)/smile +experiment=table1_thermostats scale=$(scale)
 	$(BIN)/smile-table table1 --scale $(scale)
 
-table1_published: $(STAMP)  ## Table 1 as the public code computes it, 48 runs; scale=smoke|quick|paper
+table1_published: $(STAMP)  ## Table 1 as the public code computes it, by both of its grids, 96 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1_published scale=$(scale)
+	$(BIN)/smile +experiment=table1_first_commit scale=$(scale)
 	$(BIN)/smile-table table1_published --scale $(scale)
 
-sghmc_friction: $(STAMP)  ## the sweep that fixes SGHMC's friction, 48 runs; scale=smoke|quick|paper
+sghmc_friction: $(STAMP)  ## the sweep that fixes SGHMC's friction, 48 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=sghmc_friction scale=$(scale)
 	$(BIN)/smile-table sghmc_friction --scale $(scale)
 
-table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of target and noise, 24 runs; scale=smoke|quick|paper
+table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of target and noise, 24 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
 	$(BIN)/smile-table table1_rotations --scale $(scale)
 
@@ -68,7 +71,10 @@ fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_
 	$(BIN)/smile-table $@ --scale $(scale)
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench
+
+choices: $(STAMP)  ## the README's table of what can be chosen, from conf/
+	$(BIN)/python scripts/choices.py
 
 chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
 	$(BIN)/python scripts/chaos.py

@@ -1,6 +1,10 @@
 """Composes and checks every job of a command before the first one runs, and explains what is wrong in one line.
 
 Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
+
+Hydra has no public way to compose what its sweeper would: what is imported here from ``hydra._internal`` may change
+with any minor release. Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module
+again.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
     """Samples, measures, and writes ``metrics.parquet`` at the end: its presence means that the run is finished.
 
     Args:
-        config: of the run.
         run_dir: existing folder of the run; gets ``config.yaml``, ``metrics.parquet`` and what its target adds.
         label: what the progress display calls the run.
 

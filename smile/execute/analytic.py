@@ -60,7 +60,6 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     Writes ``draws.npz`` and ``parameters.parquet`` where the target is the user's own.
 
     Args:
-        config: of the run.
         run_dir: existing folder of the run.
         label: what the progress display calls the run.
 

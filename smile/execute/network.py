@@ -47,7 +47,6 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     """Samples the posterior of a network and evaluates the model average; the deep ensemble becomes a run of its own.
 
     Args:
-        config: of the run.
         run_dir: existing folder of the run; gets ``history.parquet``, ``figure.{png,pdf}``, checkpoints while it runs
             and, with ``target.draws``, the folder ``draws``.
         label: what the progress display calls the run.

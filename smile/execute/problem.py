@@ -59,7 +59,6 @@ def algorithm_of(
     """The kernel and the tuner that the config names.
 
     Args:
-        config: of the run.
         logdensity_fn: ``(position, batch) -> (*chains,)``.
         num_steps: of a chain, over which schedules run.
         unit: see ``smile.base.Build``.
@@ -85,7 +84,6 @@ def adapt(
     """Where all chains start, step sizes varying slowest, and how many steps of each it took to find that out.
 
     Args:
-        config: of the run.
         logdensity_fn: of the full batch, for one chain.
         positions: where the chains of one step size start, leaves (replications, ...).
         keys: (replications,).

@@ -25,7 +25,6 @@ def as_rows(
     """Rows in the schema of ``smile.tracking.parquet``.
 
     Args:
-        config: of the run.
         values: columns step_size, replication, metric and value.
         gradient_evaluations: of one chain.
         seconds: that the run took.

@@ -161,7 +161,7 @@ def figure(label: str, network: Network, sampled: Sampled, ensemble: Any, best: 
     """What is drawn of a run.
 
     Args:
-        label: of the run.
+        label: what stands above it.
         network: that was sampled.
         sampled: its chains.
         ensemble: accumulators of the deep ensemble.

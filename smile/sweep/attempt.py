@@ -52,7 +52,6 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
     """Runs a config, unless it is done or another process is at it.
 
     Args:
-        config: of the run.
         label: what people call it.
         shares_machine: whether other runs compute on this machine, see ``prepare_jax``.
 
@@ -137,7 +136,6 @@ def prepare_jax(config: RunConfig, shares_machine: bool = False) -> None:
     """Sets what JAX reads once, at its first computation: devices and threads; then the precision.
 
     Args:
-        config: of the run.
         shares_machine: whether one core is all it may have, and not the memory of a whole accelerator.
     """
     cores = len(os.sched_getaffinity(0))

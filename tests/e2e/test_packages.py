@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from smile import choices
 from smile.tracking import read_metrics
 
 PACKAGES = Path(__file__).parent.parent / "packages"
@@ -17,7 +18,9 @@ ENTRY_POINTS = {
     "smile.samplers": {"walk": "more_choices.walk:Walk"},
     "smile.tuners": {"robbins_monro": "more_choices.robbins_monro:RobbinsMonro"},
     "smile.targets": {"student_t": "more_choices.student_t:StudentT"},
+    "smile.noise": {"impulses": "more_choices.impulses:Impulses"},
     "smile.data": {"waves": "more_choices.waves:Waves"},
+    "smile.models": {"sines": "more_choices.sines:SinesOptions"},
 }
 
 
@@ -55,23 +58,22 @@ def smile(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_choices_of_another_package_run_and_join_the_results(site: Path) -> None:
     for arguments in (
-        ["-m", "target=student_t", "noise=isotropic", "sampler=walk,smile"],
-        ["target=student_t", "noise=isotropic", "sampler=smile", "tuner=robbins_monro"],
-        ["target=bnn", "data=waves", "sampler=walk", "target.batch_size=32", "num_steps=20", "burn_in=0"],
+        "-m target=student_t noise=isotropic sampler=walk,smile",
+        "target=student_t noise=impulses sampler=smile tuner=robbins_monro",
+        "target=bnn data=waves model=sines sampler=walk target.batch_size=32 num_steps=20 burn_in=0",
     ):
-        done = smile(site, *arguments)
+        done = smile(site, *arguments.split())
         assert done.returncode == 0, done.stderr
     rows = read_metrics(site.parent / "results" / "adhoc" / "smoke")
-    found = set(
-        map(tuple, rows[["target", "data", "sampler", "tuner"]].drop_duplicates().to_numpy().tolist())
-    )
-    assert found == {
-        ("student_t", "none", "walk", "none"),
-        ("student_t", "none", "smile", "none"),
-        ("student_t", "none", "smile", "robbins_monro"),
-        ("bnn", "waves", "walk", "none"),
-        ("bnn", "waves", "deep_ensemble", "none"),
+    groups = ["target", "noise", "data", "model", "sampler", "tuner"]
+    assert set(rows[groups].itertuples(index=False, name=None)) == {
+        ("student_t", "isotropic", "none", "none", "walk", "none"),
+        ("student_t", "isotropic", "none", "none", "smile", "none"),
+        ("student_t", "impulses", "none", "none", "smile", "robbins_monro"),
+        ("bnn", "none", "waves", "sines", "walk", "none"),
+        ("bnn", "none", "waves", "sines", "deep_ensemble", "none"),
     }
+    assert set(ENTRY_POINTS) == set(choices.ENTRY_POINTS.values())
 
 
 # entry point's group, its name, code of the class ``It``, what the line must say

@@ -1,1 +1,1 @@
-"""A package that brings a sampler, a tuner, a target and a data set, as one published elsewhere would."""
+"""A package that brings one choice of every group, as one published elsewhere would."""
