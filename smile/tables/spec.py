@@ -88,7 +88,7 @@ class TableSpec:
     stand_ins: dict[str, tuple[StandIn, ...]] = field(default_factory=dict)  # by metric
     figure: str = ""  # the metric that the figure shows; empty: the first
     published: Published | None = None
-    baseline: Baseline | None = None
+    baselines: dict[str, Baseline] = field(default_factory=dict)  # by name, which no column has
     claims: tuple[Claim, ...] = field(default=())
     notes: tuple[str, ...] = ()
     captions: dict[str, str] = field(default_factory=dict)
@@ -102,6 +102,11 @@ class TableSpec:
     def lines(self) -> tuple[str, ...]:
         """The keys that tell the lines of a panel apart."""
         return tuple(key for key in self.keys if key not in self.panels)
+
+    @property
+    def all_columns(self) -> dict[str, str]:
+        """The labels of the columns, then of the baselines."""
+        return self.labels[self.columns] | {name: found.label for name, found in self.baselines.items()}
 
     @property
     def selections(self) -> tuple[str, ...]:
@@ -143,8 +148,10 @@ def read_spec(path: Path) -> TableSpec:
         values = yaml.safe_load(path.read_text())
         if published := values.get("published"):
             values["published"] = _published(path.parent, **published)
-        if baseline := values.get("baseline"):
-            values["baseline"] = _baseline(path.parent, values, **baseline)
+        values["baselines"] = {
+            name: _baseline(path.parent, values, **baseline)
+            for name, baseline in values.get("baselines", {}).items()
+        }
         entries = [entry if isinstance(entry, dict) else {entry: {}} for entry in values["metrics"]]
         values["stand_ins"] = dict(filter(None, map(_stand_ins, entries)))
         values["metrics"] = {declared.name: declared for declared in map(_metric, entries)}
@@ -168,7 +175,10 @@ def _names(values: dict[str, Any]) -> dict[str, list[str]]:
         if key not in values["labels"]:
             raise ValueError(f"no labels for {key}")
     names = {key: [*values["labels"][key]] for key in keys}
-    names[values["columns"]] += ["baseline"] if values.get("baseline") else []
+    columns, baselines = names[values["columns"]], values.get("baselines", ())
+    if both := set(columns) & set(baselines):
+        raise ValueError(f"{', '.join(sorted(both))} names a column and a baseline")
+    columns += baselines
     return names
 
 
@@ -244,9 +254,9 @@ def _check(spec: TableSpec) -> None:
     _check_panels(spec)
     for stand_in in itertools.chain(*spec.stand_ins.values()):
         _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
-    of_baseline = spec.baseline.keys if spec.baseline else ()
-    of_print = spec.published.keys if spec.published else ()
-    for what, keys, valid in (("published", of_print, spec.keys), ("baseline", of_baseline, spec.rows)):
+    checks = [("published", spec.published.keys, spec.keys)] if spec.published else []
+    checks += [(name, found.keys, spec.rows) for name, found in spec.baselines.items()]
+    for what, keys, valid in checks:
         if unknown := set(keys) - set(valid):
             raise ValueError(
                 f"{what} has the keys {', '.join(sorted(unknown))}: valid are {', '.join(valid)}"
