@@ -9,7 +9,8 @@ from small_table import SPEC, run_rows, write_spec
 
 from smile.tables import build_table
 from smile.tables.cli import main
-from smile.tables.spec import TableSpec, read_spec
+from smile.tables.reading import read_spec
+from smile.tables.spec import TableSpec
 from smile.tracking.parquet import write_metrics
 
 

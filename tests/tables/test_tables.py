@@ -17,7 +17,8 @@ from smile.tables import build_table, load_spec, table_names
 from smile.tables.cells import collect, newest_runs, select, tabulate
 from smile.tables.cli import main
 from smile.tables.grid import Grid, arrange
-from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tables.reading import SpecError, read_spec
+from smile.tables.spec import TableSpec
 from smile.tables.summary import summary_lines
 from smile.tracking.parquet import write_metrics
 
