@@ -39,6 +39,7 @@ table1_published: $(STAMP)  ## Table 1 as the public code computes it, by both o
 	$(BIN)/smile +experiment=table1_published scale=$(scale)
 	$(BIN)/smile +experiment=table1_first_commit scale=$(scale)
 	$(BIN)/smile-table table1_published --scale $(scale)
+	$(BIN)/smile-table table1_first_commit --scale $(scale)
 
 sghmc_friction: $(STAMP)  ## the sweep that fixes SGHMC's friction, 48 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=sghmc_friction scale=$(scale)

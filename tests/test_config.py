@@ -17,7 +17,7 @@ from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import SCALES, conf_dir
 from smile.preflight import compose, compose_jobs, parse_arguments, quote_functions
-from smile.tables.spec import load_spec, table_names
+from smile.tables import load_spec, table_names
 
 
 def jobs(*arguments: str) -> list[RunConfig]:

@@ -18,11 +18,9 @@ from smile.tables.spec import TableSpec
 from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
 
 __all__ = [
-    "BASELINE", "DIAGNOSTICS", "SELECTIONS", "Cell", "Cells", "Grids", "collect",
-    "is_baseline", "newest_runs", "select", "tabulate",
+    "DIAGNOSTICS", "SELECTIONS", "Cell", "Cells", "Grids", "baseline_of", "collect", "newest_runs", "select",
+    "tabulate",
 ]  # fmt: skip
-
-BASELINE = "baseline"
 
 # Metrics that are read beside those of the table.
 DIAGNOSTICS = ("rhat_max", "ess_min")
@@ -94,7 +92,7 @@ class Cell:
         return self.rhat_max > MOST_RHAT or self.ess_min < FEWEST_EFFECTIVE_DRAWS
 
 
-# Values and cells by (row values, column value); the baseline's column is BASELINE. What has no run is absent.
+# Values and cells by (row values, column value or name of a baseline). What has no run is absent.
 Grids = Mapping[tuple[tuple[str, ...], str], Grid]
 Cells = Mapping[tuple[tuple[str, ...], str], Cell]
 
@@ -109,12 +107,11 @@ def newest_runs(runs: pd.DataFrame, spec: TableSpec) -> tuple[pd.DataFrame, pd.D
     Returns:
         The newest runs, and the others with the columns of the newer one beside theirs, ending in ``_of_newer``.
     """
-    baseline = is_baseline(runs, spec)
-    newest, older = _newest(runs[~baseline], [*spec.keys, "seed"])
-    if spec.baseline is None:
-        return newest, older
-    newest_baseline, older_baseline = _newest(runs[baseline], [*spec.baseline.keys, "seed"])
-    return pd.concat([newest, newest_baseline]), pd.concat([older, older_baseline])
+    baseline = baseline_of(runs, spec)
+    keys = {"": spec.keys} | {name: found.keys for name, found in spec.baselines.items()}
+    parts = [_newest(runs[baseline == name], [*those, "seed"]) for name, those in keys.items()]
+    newest, older = zip(*parts, strict=True)
+    return pd.concat(newest), pd.concat(older)
 
 
 def _newest(runs: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -132,17 +129,17 @@ def collect(frame: pd.DataFrame, spec: TableSpec) -> Grids:
         frame: metrics with one run for each configuration and seed (``newest_runs``).
         spec: the table.
     """
-    baseline = is_baseline(frame, spec)
+    baseline = baseline_of(frame, spec)
     found: dict[tuple[tuple[str, ...], str], Grid] = {}
-    for values, rows in frame[~baseline].groupby(list(spec.keys)):
+    for values, rows in frame[baseline == ""].groupby(list(spec.keys)):
         found[values[:-1], values[-1]] = arrange(rows)
-    if spec.baseline:
-        for values, rows in frame[baseline].groupby(list(spec.baseline.keys)):
+    for name, declared in spec.baselines.items():
+        for values, rows in frame[baseline == name].groupby(list(declared.keys)):
             of_baseline = arrange(rows)
-            where = dict(zip(spec.baseline.keys, values, strict=True))
+            where = dict(zip(declared.keys, values, strict=True))
             for row in spec.row_values():
                 if where.items() <= dict(zip(spec.rows, row, strict=True)).items():
-                    found[row, BASELINE] = of_baseline
+                    found[row, name] = of_baseline
     return found
 
 
@@ -200,7 +197,7 @@ def tabulate(grids: Grids, spec: TableSpec, metric: str, selection: str) -> Cell
         metric: a key of ``spec.metrics``.
         selection: a key of ``SELECTIONS``.
     """
-    wanted = {*itertools.product(spec.row_values(), [*spec.labels[spec.columns], BASELINE])}
+    wanted = {*itertools.product(spec.row_values(), spec.all_columns)}
     cells = {}
     for (row, column), values in grids.items():
         cell = select(values, selection, spec.metrics[metric]) if (row, column) in wanted else None
@@ -235,12 +232,15 @@ def _best(means: np.ndarray, highest: bool) -> int | None:
     return int(np.nanargmax(means) if highest else np.nanargmin(means))
 
 
-def is_baseline(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
-    """Whether rows are of the runs of the reference column."""
-    result = pd.Series(spec.baseline is not None, index=frame.index)
-    for key, value in spec.baseline.where.items() if spec.baseline else ():
-        result &= frame[key] == value
-    return result
+def baseline_of(frame: pd.DataFrame, spec: TableSpec) -> pd.Series:
+    """The name of the baseline that rows belong to, empty where they belong to none; the first where to several."""
+    found = pd.Series("", index=frame.index, dtype=object)
+    for name, baseline in spec.baselines.items():
+        belongs = found == ""
+        for key, value in baseline.where.items():
+            belongs &= frame[key] == value
+        found[belongs] = name
+    return found
 
 
 def _beside_print(cell: Cell, spec: TableSpec, row: tuple[str, ...], column: str, metric: str) -> Cell:
@@ -248,10 +248,11 @@ def _beside_print(cell: Cell, spec: TableSpec, row: tuple[str, ...], column: str
         return cell
     values = spec.published.values
     where = dict(zip(spec.keys, (*row, column), strict=True))
-    if column == BASELINE:
-        if spec.baseline is None or spec.baseline.published is None:
+    if column in spec.baselines:
+        printed = spec.baselines[column].published
+        if printed is None:
             return cell
-        values = spec.baseline.published
+        values = printed
     index = tuple(where[key] for key in values.index.names)
     label = index if len(index) > 1 else index[0]
     if label not in values.index:

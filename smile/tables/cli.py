@@ -16,7 +16,8 @@ from smile.paths import SCALES, experiment_dir
 from smile.tables.build import build_table
 from smile.tables.cells import Cells
 from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
-from smile.tables.spec import SpecError, TableSpec, load_spec, table_names
+from smile.tables.reading import SpecError, load_spec, table_names
+from smile.tables.spec import TableSpec
 from smile.tables.summary import claim_lines, summary_lines
 from smile.tracking.parquet import has_metrics
 

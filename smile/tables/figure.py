@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from smile.tables.cells import BASELINE, Cell, Cells, Grids
+from smile.tables.cells import Cell, Cells, Grids
 from smile.tables.grid import Grid
 from smile.tables.spec import MOST_DASHES, TableSpec
 
@@ -36,6 +36,7 @@ _COLORS = ("#D55E00", "#009E73", "#E69F00", "#0072B2", "#CC79A7", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _Dashes = Literal["-"] | tuple[float, tuple[int, ...]]
 _DASHES: tuple[_Dashes, ...] = ("-", (0, (1, 1)), (0, (4, 1, 1, 1)))
+_BASELINES: tuple[Literal[":", "-."], ...] = (":", "-.")
 assert len(_DASHES) == MOST_DASHES
 
 
@@ -71,17 +72,18 @@ def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str 
     axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
     styles = _styles(spec)
     for axis, panel in zip(axes.flat, panels, strict=True):
-        baselines = set()
+        baselines: dict[str, set[float]] = {name: set() for name in spec.baselines}
         for values, style in styles.items():
             place = dict(zip((*spec.panels, *spec.lines), (*panel, *values), strict=True))
             row, column = tuple(place[key] for key in spec.rows), place[spec.columns]
             grid = grids.get((row, column))
             if grid is not None and metric in grid.values:
                 _draw_line(axis, grid, metric, cells.get((row, column)), style)
-            if (row, BASELINE) in cells:
-                baselines.add(cells[row, BASELINE].mean)
-        for mean in baselines:
-            axis.axhline(mean, color="0.35", linestyle=":", linewidth=1.3)
+            for name, means in baselines.items():
+                means |= {cells[row, name].mean} if (row, name) in cells else set()
+        for means, dashes in zip(baselines.values(), itertools.cycle(_BASELINES), strict=False):
+            for mean in means:
+                axis.axhline(mean, color="0.35", linestyle=dashes, linewidth=1.3)
         axis.set(xscale="log", yscale="linear" if spec.metrics[metric].highest else "log")
         axis.grid(color="0.92", linewidth=0.6)
         axis.set_axisbelow(True)
@@ -183,8 +185,10 @@ def _draw_legend(figure: Figure, spec: TableSpec) -> None:
         handles.append(
             Line2D([], [], color="0.4", linestyle=dashes, marker="o", mfc="white", label="published")
         )
-    if spec.baseline:
-        handles.append(Line2D([], [], color="0.35", linestyle=":", label=spec.baseline.label))
+    handles += [
+        Line2D([], [], color="0.35", linestyle=dashes, label=baseline.label)
+        for baseline, dashes in zip(spec.baselines.values(), itertools.cycle(_BASELINES), strict=False)
+    ]
     columns = min(len(handles), int(figure.get_figwidth() / _LEGEND_ENTRY_INCHES))
     figure.legend(
         handles=handles,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from smile.tables.bootstrap import FEWEST
-from smile.tables.cells import BASELINE, SELECTIONS, Cell, Cells
+from smile.tables.cells import SELECTIONS, Cell, Cells
 from smile.tables.spec import TableSpec
 from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
 
@@ -31,7 +31,7 @@ LEGEND = (
     "Cell: mean ± standard error over replications at the best step size, and that step size; below it a 95 % interval "
     "of the mean, the bootstrap over replications with the choice of the step size repeated in every resample (none "
     f"with fewer than {FEWEST} replications), which agrees where it overlaps print ± 2 standard errors; then the "
-    "published value and the ratio ours / published. Bold: best of the row without the baseline. ↓ ↑: the best step "
+    "published value and the ratio ours / published. Bold: best of the row without baselines. ↓ ↑: the best step "
     "size is the lowest or highest of the grid, so a wider one may do better. °: a chain diverged at some step sizes, "
     f"which were not eligible. †: R-hat above {MOST_RHAT} or effective sample size below {FEWEST_EFFECTIVE_DRAWS} "
     "at this step size, so that the value may be that of chains that have hardly moved. "
@@ -48,19 +48,17 @@ def heading(spec: TableSpec, metric: str, selection: str) -> str:
 
 
 def column_names(spec: TableSpec) -> list[str]:
-    baseline = [spec.baseline.label] if spec.baseline else []
-    return [*spec.rows, *spec.labels[spec.columns].values(), *baseline]
+    return [*spec.rows, *spec.all_columns.values()]
 
 
 def rows(spec: TableSpec, cells: Cells) -> Iterator[tuple[list[str], list[Cell | None]]]:
-    columns = [*spec.labels[spec.columns], *([BASELINE] if spec.baseline else [])]
     for row in spec.row_values():
         labels = [spec.labels[key][value] for key, value in zip(spec.rows, row, strict=True)]
-        yield labels, [cells.get((row, column)) for column in columns]
+        yield labels, [cells.get((row, column)) for column in spec.all_columns]
 
 
 def best_of_row(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> Cell | None:
-    """The best cell of a row; the baseline comes last and does not compete."""
+    """The best cell of a row; baselines come last and do not compete."""
     own = row[: len(spec.labels[spec.columns])]
     finite = [cell for cell in own if cell is not None and math.isfinite(cell.mean)]
     return min(finite, key=lambda cell: -cell.mean if highest else cell.mean, default=None)

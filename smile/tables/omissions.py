@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from smile.quantities import Metric
-from smile.tables.cells import BASELINE, is_baseline
+from smile.tables.cells import baseline_of
 from smile.tables.spec import TableSpec
 
 __all__ = ["CONFIGURATION", "having", "lacking_metrics", "replaced", "unlisted", "without_runs"]
@@ -33,17 +33,15 @@ def unlisted(spec: TableSpec, runs: pd.DataFrame) -> tuple[pd.Series, str]:
         Whether a run is one of them, in the order of ``runs``, and the values with the number of their runs; empty
         where the table lists all.
     """
-    baseline = is_baseline(runs, spec)
-    keys_of_baseline = spec.baseline.keys if spec.baseline else ()
 
-    def values(run: Mapping[str, object], of_baseline: bool) -> str:
-        keys = [key for key in spec.keys if key in keys_of_baseline] if of_baseline else spec.keys
+    def values(run: Mapping[str, object], baseline: str) -> str:
+        keys = spec.baselines[baseline].keys if baseline else spec.keys
         return ", ".join(f"{key} {_name(run[key])}" for key in keys if run[key] not in spec.labels[key])
 
     names = pd.Series(
         [
-            values(run, of_baseline)
-            for run, of_baseline in zip(runs.to_dict("records"), baseline, strict=True)
+            values(run, baseline)
+            for run, baseline in zip(runs.to_dict("records"), baseline_of(runs, spec), strict=True)
         ],
         index=runs.index,
         dtype=object,
@@ -83,14 +81,13 @@ def without_runs(spec: TableSpec, runs: pd.DataFrame) -> list[str]:
         spec: the table as specified.
         runs: those that it lists, one row each.
     """
-    baseline = is_baseline(runs, spec)
-    own = runs[~baseline]
+    baseline = baseline_of(runs, spec)
+    own = runs[baseline == ""]
     found = {key: set(own[key]) | (set(runs[key]) if key in spec.rows else set()) for key in spec.keys}
     absent = [
         label for key in spec.keys for value, label in spec.labels[key].items() if value not in found[key]
     ]
-    if spec.baseline and not baseline.any():
-        absent.append(spec.baseline.label)
+    absent += [found.label for name, found in spec.baselines.items() if name not in set(baseline)]
     lines = [f"Not run: {', '.join(absent)}."] if absent else []
     there = set(own[list(spec.keys)].itertuples(index=False, name=None))
     present = [[value for value in spec.labels[key] if value in found[key]] for key in spec.keys]
@@ -116,8 +113,8 @@ def lacking_metrics(spec: TableSpec, runs: pd.DataFrame, frame: pd.DataFrame) ->
         runs: those that it lists, one row each.
         frame: their metrics.
     """
-    columns = spec.labels[spec.columns] | ({BASELINE: spec.baseline.label} if spec.baseline else {})
-    column = runs[spec.columns].where(~is_baseline(runs, spec), BASELINE)
+    columns, baseline = spec.all_columns, baseline_of(runs, spec)
+    column = runs[spec.columns].where(baseline == "", baseline)
     lacking: dict[tuple[str, ...], list[str]] = {}  # runs -> metrics
     for metric in spec.metrics.values():
         lacks = ~runs["run_id"].isin(having(frame, metric))

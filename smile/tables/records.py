@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from smile.tables.cells import BASELINE
 from smile.tables.layout import Tables
 from smile.tables.spec import TableSpec
 
@@ -15,9 +14,8 @@ def csv_text(spec: TableSpec, tables: Tables) -> str:
     """Every number behind the tables, one row per cell; missing cells are empty."""
     records = []
     for (metric, selection), cells in tables.items():
-        columns = [*spec.labels[spec.columns], *([BASELINE] if spec.baseline else [])]
         for row in spec.row_values():
-            for column in columns:
+            for column in spec.all_columns:
                 keys = {**dict(zip(spec.rows, row, strict=True)), spec.columns: column}
                 cell = cells.get((row, column))
                 numbers = {**vars(cell), "ratio": cell.ratio, "agrees": cell.agrees} if cell else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from smile.tables.cells import BASELINE, Cells
+from smile.tables.cells import Cells
 from smile.tables.spec import TableSpec
 from smile.tables.verdicts import counted, judge
 
@@ -13,7 +13,7 @@ __all__ = ["claim_lines", "summary_lines"]
 
 def summary_lines(spec: TableSpec, cells: Cells) -> list[str]:
     """How complete a table is, how close to print, and what its marks count."""
-    own = {key: cell for key, cell in cells.items() if key[1] != BASELINE}
+    own = {key: cell for key, cell in cells.items() if key[1] not in spec.baselines}
     total = len(spec.row_values()) * len(spec.labels[spec.columns])
     lines = [f"{len(own)} of {total} cells."]
     near = {key: 0.5 <= cell.ratio <= 2 for key, cell in own.items() if not math.isnan(cell.published)}

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from smile.tables.bootstrap import interval
-from smile.tables.cells import BASELINE, Cell, Cells
+from smile.tables.cells import Cell, Cells
 from smile.tables.claims import Claim, holds
 from smile.tables.conditions import covers
 from smile.tables.spec import TableSpec
@@ -56,7 +56,7 @@ def judge(spec: TableSpec, claim: Claim, cells: Cells, highest: bool) -> list[Ju
     others = [key for key in spec.keys if key != claim.key]
 
     def cell(place: dict[str, str], name: str) -> Cell | None:
-        values = {**place, claim.key: BASELINE if name == "baseline" else name}
+        values = {**place, claim.key: name}
         return cells.get((tuple(values[key] for key in spec.rows), values[spec.columns]))
 
     found = []

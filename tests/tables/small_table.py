@@ -19,7 +19,7 @@ labels:
   sampler: {smile: SMILE-naive, psmile: pSMILE-naive}
 metrics: [bias: bias, wasserstein: Wasserstein]
 published: {file: published.csv, keys: [target, noise, sampler], metric: bias, error: error}
-baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}
+baselines: {baseline: {label: full batch, where: {sampler: mclmc}, keys: [target], published: baseline.csv}}
 claims: ["psmile < smile where noise in [isotropic]", "smile within factor 3 of baseline"]
 """
 _PUBLISHED = "target,noise,sampler,bias,error\nicg,isotropic,smile,0.5,0.1\nicg,isotropic,psmile,3.0,0.2\n"

@@ -12,7 +12,7 @@ from small_table import SPEC, run_rows, write_spec
 from smile.tables import build_table
 from smile.tables.claims import Claim, holds, parse_claim
 from smile.tables.conditions import covers, parse_where
-from smile.tables.spec import read_spec
+from smile.tables.reading import read_spec
 from smile.tables.verdicts import verdict
 from smile.tracking.parquet import write_metrics
 

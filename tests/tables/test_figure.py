@@ -13,7 +13,8 @@ from small_table import run_rows, write_spec
 from smile.tables import build_table, load_spec
 from smile.tables.cells import collect, tabulate
 from smile.tables.figure import draw
-from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tables.reading import SpecError, read_spec
+from smile.tables.spec import TableSpec
 from smile.tracking.parquet import write_metrics
 
 SPEC = """

@@ -9,7 +9,8 @@ from small_table import SPEC, run_rows, write_spec
 
 from smile.tables import build_table
 from smile.tables.cli import main
-from smile.tables.spec import TableSpec, read_spec
+from smile.tables.reading import read_spec
+from smile.tables.spec import TableSpec
 from smile.tracking.parquet import write_metrics
 
 
@@ -125,7 +126,7 @@ def test_older_runs_that_are_another_configuration(spec: TableSpec, tmp_path: Pa
     assert f"- Not shown, as a newer run has their cell: {differences} (1 run).\n" in text
 
 
-def test_two_baselines_are_not_pooled(spec: TableSpec, tmp_path: Path) -> None:
+def test_two_runs_of_a_baseline_are_not_pooled(spec: TableSpec, tmp_path: Path) -> None:
     """A baseline is one configuration for all values of the keys it does not have."""
     other = {**COMPLETE[-1], "variant": "fixed L", "noise": "isotropic", "created": "2024-01-01"}
     text = table_text(spec, write_runs(tmp_path / "results", [*COMPLETE, other]))

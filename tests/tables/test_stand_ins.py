@@ -8,7 +8,7 @@ import pytest
 from small_table import SPEC, run_rows, write_spec
 
 from smile.tables import build_table
-from smile.tables.spec import SpecError, read_spec
+from smile.tables.reading import SpecError, read_spec
 from smile.tracking.parquet import write_metrics
 
 STAND_INS = SPEC.replace(

@@ -14,10 +14,11 @@ from small_table import SPEC, run_rows, write_spec
 
 from smile.quantities import metric
 from smile.tables import build_table, load_spec, table_names
-from smile.tables.cells import BASELINE, collect, newest_runs, select, tabulate
+from smile.tables.cells import collect, newest_runs, select, tabulate
 from smile.tables.cli import main
 from smile.tables.grid import Grid, arrange
-from smile.tables.spec import SpecError, TableSpec, read_spec
+from smile.tables.reading import SpecError, read_spec
+from smile.tables.spec import TableSpec
 from smile.tables.summary import summary_lines
 from smile.tracking.parquet import write_metrics
 
@@ -109,12 +110,12 @@ def test_tabulate_beside_print(spec: TableSpec, results: Path) -> None:
         (isotropic, "smile"),
         (isotropic, "psmile"),
         (varied, "smile"),
-        *itertools.product((isotropic, varied), [BASELINE]),
+        *itertools.product((isotropic, varied), ["baseline"]),
     }
     assert cells[isotropic, "smile"].ratio == pytest.approx(1.0 / 0.5)
     assert cells[isotropic, "psmile"].ratio == pytest.approx(1.0 / 3.0)
     assert (cells[isotropic, "psmile"].published, cells[isotropic, "psmile"].published_error) == (3.0, 0.2)
-    baseline = cells[varied, BASELINE]
+    baseline = cells[varied, "baseline"]
     assert (baseline.mean, baseline.step_size, baseline.published) == pytest.approx((0.5, 0.4, 0.4))
     assert math.isnan(cells[varied, "smile"].published)
     assert summary_lines(spec, cells)[:2] == [
@@ -180,6 +181,7 @@ def test_step_size_is_chosen_on_validation_data_and_test_data_reported() -> None
             "keys: [sampler]",
             "baseline has the keys sampler: valid are target, noise",
         ),
+        ("baselines: {baseline:", "baselines: {smile:", "smile names a column and a baseline"),
         ("bias: bias", "bais: bias", r"no metric 'bais' \(did you mean bias\?\): valid are bias, "),
         ("bias: bias", "num_resets: resets", "no value of metric 'num_resets' is better than another"),
         (
@@ -333,3 +335,28 @@ def test_the_worst_prediction_of_a_network_marks_nothing() -> None:
     rows = run_rows({0.1: [1.0, 2.0]}, metrics=["lppd", "validation_lppd", "rhat_max"])
     cell = select(arrange(pd.DataFrame(rows)), "validation", metric("lppd"))
     assert cell is not None and math.isnan(cell.rhat_max) and not cell.is_doubtful
+
+
+def test_baselines_beside_each_other(tmp_path: Path) -> None:
+    """Each has its runs, which are of no row and column themselves, and its printed values where it has any."""
+    text = SPEC.replace(
+        "baselines: {", "baselines: {grid: {label: grid, where: {noise: none}, keys: [target]}, ", 1
+    )
+    spec = read_spec(write_spec(tmp_path, text.replace("of baseline", "of grid")))
+    directory = tmp_path / "results"
+    runs: dict[str, dict[str, Any]] = {
+        "a": {}, "b": {"noise": "none"}, "c": {"noise": "isotropic", "sampler": "mclmc"},
+    }  # fmt: skip
+    for number, (run_id, facts) in enumerate(runs.items()):
+        rows = run_rows({0.1: [1.0 + number] * 4}, run_id=run_id, **facts)
+        write_metrics(directory / f"runs/{run_id}/metrics.parquet", rows)
+    report = build_table(spec, directory, "paper")
+    means = {key: cell.mean for key, cell in report.tables["bias", "all"].items()}
+    row = ("icg", "isotropic")
+    assert means == {(row, "smile"): 1.0, (row, "grid"): 2.0, (row, "baseline"): 3.0}
+    report_text = (directory / "table.md").read_text()
+    assert "| target | noise | SMILE-naive | pSMILE-naive | grid | full batch |" in report_text
+    assert "| 2.000 ± 0.000 @ 1.0e-1<br>[2.000, 2.000] | 3.000 ± 0.000" in report_text
+    assert (
+        "| smile ≈ grid | ICG, isotropic | 1.000 ± 0.000 | 2.000 ± 0.000 | holds | holds | — |" in report_text
+    )
