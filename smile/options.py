@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 __all__ = [
+    "MISSING",
     "SEED",
     "ConfigError",
+    "MissingOptionError",
     "Options",
     "UnknownOptionError",
     "boolean",
@@ -27,6 +29,7 @@ __all__ = [
     "either",
     "even",
     "file_name",
+    "file_path",
     "integer",
     "number",
     "option",
@@ -55,6 +58,13 @@ class UnknownOptionError(ConfigError):
         ValueError.__init__(self, _one_line(message, option.rpartition(".")[2], valid))
 
 
+class MissingOptionError(ConfigError):
+    """An option that has no default and was not given."""
+
+    def __init__(self, option: str, valid: str | Iterable[str]) -> None:
+        ValueError.__init__(self, _one_line(f"{option}: not given", "", valid))
+
+
 def _one_line(message: str, given: str, valid: str | Iterable[str]) -> str:
     names = [] if isinstance(valid, str) else list(valid)
     near = difflib.get_close_matches(given, names, 1)
@@ -66,6 +76,9 @@ def _one_line(message: str, given: str, valid: str | Iterable[str]) -> str:
 
 NOT_SAID: Any = object()
 
+# What YAML says of an option that has no default.
+MISSING = "???"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ABC):
@@ -76,7 +89,7 @@ class Options(ABC):
         name: of the choice.
 
     Raises:
-        ConfigError: where a value is wrong, however the options are made.
+        ConfigError: where a value is wrong, however the options are made, or else where one is missing.
     """
 
     group: ClassVar[str]
@@ -84,10 +97,10 @@ class Options(ABC):
     name: str
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if "convert" in field.metadata:
-                value = converted(field, getattr(self, field.name), f"{self.group}.")
-                object.__setattr__(self, field.name, value)
+        fields = [field for field in dataclasses.fields(self) if "convert" in field.metadata]
+        for field in sorted(fields, key=lambda field: _is_missing(getattr(self, field.name))):  # told last
+            value = converted(field, getattr(self, field.name), f"{self.group}.")
+            object.__setattr__(self, field.name, value)
 
 
 def option(
@@ -116,12 +129,29 @@ def converted(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> An
     Raises:
         ConfigError: which names the option, with ``prefix`` before its name.
     """
+    if _is_missing(value):
+        raise MissingOptionError(prefix + field.name, _valid(field.metadata["convert"]))
     try:
         return field.metadata["convert"](value)
     except _NotAChoiceError as error:
         raise ConfigError(prefix + field.name, value, error.names) from None
     except ValueError as error:
         raise ConfigError(prefix + field.name, value, str(error)) from None
+
+
+def _is_missing(value: Any) -> bool:
+    return isinstance(value, str) and value == MISSING
+
+
+def _valid(converter: Converter) -> str | Sequence[str]:
+    """What a converter takes, in the words with which it refuses what none takes."""
+    try:
+        converter(NOT_SAID)
+    except _NotAChoiceError as error:
+        return error.names
+    except ValueError as error:
+        return str(error)
+    return "a value"
 
 
 def require(name: str, value: Any, converter: Converter) -> None:
@@ -235,6 +265,13 @@ def text(value: Any) -> str:
     """Any text."""
     if not isinstance(value, str):
         raise ValueError("a text")
+    return value
+
+
+def file_path(value: Any) -> str:
+    """A path; ``~`` is filled in where it is opened, so that no config names a user's home."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path")
     return value
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["SCALES", "conf_dir", "experiment_dir", "experiments_dir"]
+__all__ = ["SCALES", "conf_dir", "experiment_dir", "experiments_dir", "local_path"]
 
 SCALES = ("full", "paper", "quick", "smoke")  # how much work; the largest first
 
@@ -21,9 +22,14 @@ def experiments_dir() -> Path:
     return _find("experiments")
 
 
+def local_path(path: str | Path) -> Path:
+    """A user's path; ``~`` is the home folder, which a shell fills in only where a word begins with it."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such user
+
+
 def experiment_dir(results: str | Path, experiment: str, scale: str) -> Path:
     """An experiment's folder for runs, tables and figures: the paper's scale on top, others in folders below."""
-    top = Path(results) / experiment
+    top = local_path(results) / experiment
     return top if scale == "paper" else top / scale
 
 

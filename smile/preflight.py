@@ -37,13 +37,13 @@ from smile.choices import config_folders
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
 from smile.paths import conf_dir
+from smile.quoting import quoted
 from smile.sweep.frozen import Job
 
 __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
 _CONFIG_NAME = "config"
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-_OUR_FUNCTIONS = re.compile(r"(\+{0,2}step_size)=(logspace\b[^'\"]*)")
 
 
 class _PackagesOfChoices(SearchPathPlugin):
@@ -72,9 +72,8 @@ class Command(NamedTuple):
 
 
 def quote_functions(arguments: Sequence[str]) -> list[str]:
-    """Quotes ``step_size=logspace(...)`` for Hydra's grammar, which refuses functions that it does not know."""
-    matches = [(argument, _OUR_FUNCTIONS.fullmatch(argument)) for argument in arguments]
-    return [f"{match[1]}='{match[2]}'" if match else argument for argument, match in matches]
+    """Quotes ``logspace(...)``, paths and names of columns for Hydra's grammar, see ``smile.quoting``."""
+    return [quoted(argument) for argument in arguments]
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -145,9 +144,8 @@ def _jobs(
             for override in parsed:
                 if override.is_sweep_override():
                     given = str(override.input_line).partition("=")[2]
-                    raise ConfigError(
-                        override.key_or_group, given, "one value, [a,b] for a list, or -m for a sweep"
-                    )
+                    valid = "one value, [a,b] for a list, \"'a,b'\" for a text, or -m for a sweep"
+                    raise ConfigError(override.key_or_group, given, valid)
             return master, [overrides]
         if master.hydra.sweeper._target_ != _BASIC_SWEEPER:
             return master, []

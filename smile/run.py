@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and configs[0].dry_run:
+            _check_data(configs)
             print_plan(make_plan(configs, launcher.at_once))
             return 0
         with _own_devices():
@@ -211,6 +212,13 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
                 f"smile: the clocks of this machine and of {folder} differ by {abs(skew):.0f} s; dates will be off",
                 file=sys.stderr,
             )
+
+
+def _check_data(configs: Sequence[RunConfig]) -> None:
+    """What is to be read can be, as far as that shows without a download."""
+    for data in dict.fromkeys(config.data for config in configs):
+        if data is not None:
+            data.check()
 
 
 @contextmanager

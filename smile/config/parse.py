@@ -19,7 +19,7 @@ from smile.data import DATA
 from smile.kernels import SAMPLERS
 from smile.models import MODELS
 from smile.noise import NOISES
-from smile.options import ConfigError, UnknownOptionError, converted, integer, number
+from smile.options import MISSING, ConfigError, UnknownOptionError, converted, integer, number
 from smile.sampling import WARM_STARTS
 from smile.targets import TARGETS
 from smile.tracking.wandb import WandbOptions
@@ -96,14 +96,10 @@ def from_dict(plain: Mapping[str, Any]) -> RunConfig:
 
 
 def _resolve(cfg: DictConfig, key: str) -> Any:
-    """One top-level value with its interpolations resolved."""
+    """One top-level value with its interpolations resolved; what was not given is ``MISSING`` in it."""
     try:
-        value = cfg[key]
-        return (
-            OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-            if OmegaConf.is_config(value)
-            else value
-        )
+        value = MISSING if OmegaConf.is_missing(cfg, key) else cfg[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
         raise ConfigError(error.full_key or key, "nothing usable", str(error).splitlines()[0]) from None
 

@@ -7,14 +7,14 @@ from smile.data.batches import rows_of as rows_of
 from smile.data.batches import source as source
 from smile.data.dataset import Dataset as Dataset
 from smile.data.dataset import Split as Split
+from smile.data.families import DataOptions as DataOptions
+from smile.data.families import load_dataset as load_dataset
 from smile.data.files import DataError as DataError
 from smile.data.image_splits import split_images as split_images
 from smile.data.image_splits import unfamiliar as unfamiliar
 from smile.data.images import Images as Images
 from smile.data.images import load_images as load_images
 from smile.data.options import DATA as DATA
-from smile.data.options import DataOptions as DataOptions
-from smile.data.options import load_dataset as load_dataset
 from smile.data.sources import load as load
 from smile.data.tabular import Table as Table
 from smile.data.tabular import split_and_standardise as split_and_standardise

@@ -1,17 +1,23 @@
-"""Images are decoded once: into plain .npy files, which every process of a machine maps into its memory."""
+"""Images are decoded once: into plain .npy files, which every process of a machine maps into its memory.
+
+A file of their SHA-256 lies beside them, which a process compares before it maps them for the first time: a disk that
+lost a bit changes no number. That takes 0.3 s for CIFAR-10, which is read in full anyway when its rows are split.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
+import json
+import logging
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +32,12 @@ from smile.data.image_files import Part, idx_header
 
 __all__ = ["cached", "resize"]
 
+_logger = logging.getLogger(__name__)
+
 _PARTS = ("train", "test")
+_FILES = tuple(f"{part}_{name}.npy" for part in _PARTS for name in "xy")
+_DIGESTS = "sha256.json"
+_EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES_PER_TASK = 64
 _MIB = 2**20
 _BILINEAR = Image.Resampling.BILINEAR
@@ -43,11 +54,11 @@ def cached(
     size: int | None,
     digests: Mapping[str, str],
 ) -> dict[str, Split]:
-    """Both parts of an image set from the cache, which is filled first where it is empty.
+    """Both parts of an image set from the cache, which is filled first where it is empty or damaged.
 
     Args:
         folder: of this image set at this size; everything that changes its pixels is in the name.
-        read: gives the parts; called where the cache is empty.
+        read: gives the parts; called where the cache is empty or damaged.
         channels: of the pixels, 1 or 3.
         size: height and width to resize to; None: the images are of one size, and stay.
         digests: SHA-256 of a part's pixels in the idx format at their own size, where it is known.
@@ -56,13 +67,16 @@ def cached(
         DataError: where an image cannot be decoded, or the disk is full.
     """
     try:
-        if not folder.exists():
+        if not _is_whole(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.parent / f"{folder.name}.lock"):
-                if not folder.exists():  # another process may have been faster
+                if not _is_whole(folder):  # another process may have been faster
                     _fill(folder, read(), channels, size, digests)
         return {
-            part: Split(_open(folder / f"{part}_x.npy"), _open(folder / f"{part}_y.npy")) for part in _PARTS
+            part: Split(
+                *(np.load(folder / f"{part}_{name}.npy", mmap_mode="r", allow_pickle=False) for name in "xy")
+            )
+            for part in _PARTS
         }
     except OSError as error:
         raise DataError(f"the cache {folder} cannot be used: {error.strerror or error}") from None
@@ -77,11 +91,46 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-def _open(file: Path) -> np.ndarray:
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the files hold what was written into them."""
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        raise DataError(f"{file} is damaged: remove its folder to decode the images again") from None
+        expected = json.loads((folder / _DIGESTS).read_bytes())
+        states = [(folder / name).stat() for name in _FILES]
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return bool(expected == _digests_once(folder, tuple(map(_state, states))))
+
+
+def _state(file: os.stat_result) -> tuple[int, ...]:
+    return file.st_ino, file.st_size, file.st_mtime_ns
+
+
+@cache
+def _digests_once(folder: Path, states: tuple[tuple[int, ...], ...]) -> dict[str, str]:
+    """In a process, as long as nobody writes to the files, which their states tell."""
+    return _digests(folder)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 by file."""
+    digests = {}
+    for name in _FILES:
+        with (folder / name).open("rb") as content:
+            digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return digests
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Moves a whole cache into place, where a damaged one may be; who has that one mapped keeps it."""
+    damaged = folder.with_name(f"{folder.name}.damaged")
+    shutil.rmtree(damaged, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        folder.rename(damaged)
+    temporary.rename(folder)
+    shutil.rmtree(damaged, ignore_errors=True)
 
 
 def _fill(
@@ -90,6 +139,8 @@ def _fill(
     shape = (size, size, channels) if size else _first(parts["train"], channels).shape
     needed = sum(len(part.labels) for part in parts.values()) * int(np.prod(shape))
     temporary = folder.parent / f"{folder.name}.part"
+    if folder.exists():
+        _logger.warning("%s is damaged, or of an older version: decoding the images again", folder)
     # The lock is held: what a killed process left behind may go.
     shutil.rmtree(temporary, ignore_errors=True)
     if shutil.disk_usage(folder.parent).free < needed:
@@ -101,7 +152,8 @@ def _fill(
                 known = None if size else digests.get(name)
                 _write(temporary / f"{name}_x.npy", part, shape, size, known, advance)
                 np.save(temporary / f"{name}_y.npy", part.labels.astype(np.int32), allow_pickle=False)
-        temporary.rename(folder)
+        (temporary / _DIGESTS).write_text(json.dumps(_digests(temporary)))
+        _put(temporary, folder)
     except BaseException as error:  # also an interrupt leaves nothing behind
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -170,8 +222,12 @@ def _pixels(origin: str, image: bytes | np.ndarray, channels: int, size: int | N
         return image if size is None else resize(image, size, size)
     try:
         with Image.open(io.BytesIO(image)) as opened:
+            if opened.mode not in _EIGHT_BITS:  # which Pillow would cut off at 255
+                raise DataError(f"{origin}: an image has pixels of mode {opened.mode}: 8 bits are needed")
             converted = opened.convert("L" if channels == 1 else "RGB")
             decoded = np.asarray(converted if size is None else converted.resize((size, size), _BILINEAR))
+    except DataError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise DataError(f"{origin}: an image cannot be decoded ({error})") from None
     return decoded[..., None] if channels == 1 else decoded

@@ -103,12 +103,16 @@ def _whole(file: Path) -> Iterator[None]:
 
 
 def _column(origin: str, names: Sequence[str], valid: Sequence[str]) -> str:
-    for name in valid:
-        if name in names:
-            return name
-    raise DataError(
-        f"{origin} has no column {' or '.join(map(repr, valid))}: its columns are {', '.join(names)}"
-    )
+    found = [name for name in names if name in valid]
+    if len(found) > 1:
+        raise DataError(
+            f"{origin} has columns {' and '.join(map(repr, found))}: only one of them can be meant"
+        )
+    if not found:
+        raise DataError(
+            f"{origin} has no column {' or '.join(map(repr, valid))}: its columns are {', '.join(names)}"
+        )
+    return found[0]
 
 
 def _labels(origin: str, column: pa.ChunkedArray) -> np.ndarray:

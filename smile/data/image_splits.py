@@ -42,11 +42,14 @@ def split_images(
     rows = len(images.train.y)
     if not 0 < validation < rows:
         raise DataError(
-            f"{images.name}: {validation} validation rows: they must leave some of the {rows} rows for training"
+            f"{images.name}: {validation} validation rows: they must leave some of the {rows} rows for training",
+            option="validation_rows",
         )
     for name, most in (("limit", limit), ("test_limit", test_limit)):
         if most is not None and most < 1:
-            raise DataError(f"{images.name}: {name}={most}: at least 1 row is needed, or null for all")
+            raise DataError(
+                f"{images.name}: {name}={most}: at least 1 row is needed, or null for all", option=name
+            )
     order = np.random.default_rng(seed).permutation(rows)
     channels = images.train.x.shape[-1]
     published = IMAGE_SETS.get(images.name)

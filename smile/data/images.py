@@ -23,6 +23,7 @@ from smile.data.image_files import (
     read_idx,
     read_parquet,
 )
+from smile.paths import local_path
 
 __all__ = ["IMAGE_SETS", "Images", "load_images"]
 
@@ -141,7 +142,7 @@ def load_images(
     debian = _DEBIAN / name.replace("_", "-")
     if directory is None and find_idx(debian) is not None:
         directory = str(debian)
-    source, read = _hub(published) if directory is None else _directory(name, Path(directory))
+    source, read = _hub(published) if directory is None else _directory(name, local_path(directory))
 
     def checked() -> Mapping[str, Part]:
         parts = read()

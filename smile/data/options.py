@@ -2,124 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from smile.choices import Choices
 from smile.data.dataset import Dataset
+from smile.data.delimited import DELIMITERS
+from smile.data.families import DataOptions, Fractions, InFile, InFolder, short_digest
 from smile.data.image_splits import split_images, unfamiliar
 from smile.data.images import IMAGE_SETS, load_images
 from smile.data.sources import UCI, load
 from smile.data.tabular import split_and_standardise
 from smile.data.text import load_text, split_text
-from smile.options import ConfigError, Options, boolean, choice, integer, number, option, optional, text
+from smile.options import boolean, choice, file_path, integer, option, optional
+from smile.paths import local_path
 
-__all__ = ["DATA", "DataOptions", "load_dataset"]
+__all__ = ["DATA"]
 
 _UNFAMILIAR_ROWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(Options):
-    """What a network learns.
-
-    ``digest`` is no option but says what the files held when the config was composed: other contents are another run.
-
-    Attributes:
-        kind: what networks read: ``numbers`` in rows, pixels among them, or ``text``.
-    """
-
-    group: ClassVar[str] = "data"
-    kind: ClassVar[str] = "numbers"
-
-    digest: str = ""
-
-    @abstractmethod
-    def read(self, seed: int) -> Dataset:
-        """The data in three parts, shuffled by the seed where their order means nothing.
-
-        Raises:
-            OSError, ValueError: in one line, what is wrong with them.
-        """
-
-    def content_digest(self) -> str:
-        """Of files that have no checksum of their own; empty where there are none, or where they cannot be read."""
-        return ""
-
-    @property
-    def place(self) -> tuple[str, str | None]:
-        """The option that says where the data lie, and its value."""
-        return "data", self.name
-
-
-@cache
-def load_dataset(options: DataOptions, seed: int) -> Dataset:
-    """Split and standardised, once for all runs of a process.
-
-    Raises:
-        ConfigError: in one line, what is wrong with the data.
-    """
-    try:
-        return options.read(seed)
-    except (OSError, ValueError) as error:
-        raise ConfigError(*options.place, " ".join(str(error).split())) from None
-
-
-# ---- families ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fractions(DataOptions):
-    """Data cut by fractions; what is left after training and validation is the test part."""
-
-    train: float = option(number(0, 1))
-    validation: float = option(number(0, 1))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.train + self.validation >= 1:
-            valid = f"a number < 1 - data.train={1 - self.train:g}"
-            raise ConfigError("data.validation", self.validation, valid)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _InFolder(DataOptions):
-    """Data that are downloaded, or lie in the folder ``dir``."""
-
-    dir: str | None = option(optional(text), in_run_id=False)
-
-    @property
-    def place(self) -> tuple[str, str | None]:
-        """The folder."""
-        return "data.dir", self.dir
-
-
-@dataclass(frozen=True, kw_only=True)
-class _InFile(DataOptions):
-    """A user's own file."""
-
-    path: str | None = option(optional(text), in_run_id=False)
-
-    @property
-    def place(self) -> tuple[str, str | None]:
-        """The file."""
-        return "data.path", self.path
-
-    def content_digest(self) -> str:
-        """Of the file."""
-        try:
-            return _digest(Path(self.path).read_bytes()) if self.path else ""
-        except OSError:  # which reading the data will explain
-            return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableData(_Fractions):
+class TableData(Fractions):
     """A table that comes with scikit-learn."""
 
     def read(self, seed: int) -> Dataset:
@@ -128,7 +33,7 @@ class TableData(_Fractions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UCIData(_Fractions, _InFolder):
+class UCIData(Fractions, InFolder):
     """A table of the UCI repository."""
 
     def read(self, seed: int) -> Dataset:
@@ -137,19 +42,28 @@ class UCIData(_Fractions, _InFolder):
         return split_and_standardise(table, seed=seed, train=self.train, validation=self.validation)
 
 
+def _column(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("the name of a column, in quotes where YAML would take it for something else")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
-class CSVData(_Fractions, _InFile):
+class CSVData(Fractions, InFile):
     """``data=csv``: a user's own table; ``target`` is the column to predict."""
 
-    path: str = option(text, in_run_id=False)
-    target: str = option(text)
+    path: str = option(file_path, in_run_id=False)
+    target: str = option(_column)
     task: Literal["auto", "regression", "classification"] = option(
         choice("auto", "regression", "classification")
+    )
+    delimiter: Literal["auto", "comma", "semicolon", "tab"] = option(
+        choice("auto", *DELIMITERS), neutral="auto"
     )
 
     def read(self, seed: int) -> Dataset:
         """The table."""
-        table = load(self.name, path=self.path, target=self.target, task=self.task)
+        table = load(self.name, path=self.path, target=self.target, task=self.task, delimiter=self.delimiter)
         return split_and_standardise(table, seed=seed, train=self.train, validation=self.validation)
 
 
@@ -182,7 +96,7 @@ class BundledImages(DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageData(BundledImages, _InFolder):
+class ImageData(BundledImages, InFolder):
     """A published set of images."""
 
     def read(self, seed: int, directory: str | None = None) -> Dataset:
@@ -194,14 +108,16 @@ class ImageData(BundledImages, _InFolder):
         if self.dir is None or IMAGE_SETS[self.name].digests:
             return ""
         try:
-            files = sorted((file.name, file.stat().st_size) for file in Path(self.dir).glob("*.parquet"))
+            files = sorted(
+                (file.name, file.stat().st_size) for file in local_path(self.dir).glob("*.parquet")
+            )
         except OSError:
             return ""
-        return _digest(repr(files).encode())
+        return short_digest(repr(files).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Text(_Fractions):
+class _Text(Fractions):
     """A text, of whose characters a window holds ``context``."""
 
     kind: ClassVar[str] = "text"
@@ -214,7 +130,7 @@ class _Text(_Fractions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedText(_Text, _InFolder):
+class PublishedText(_Text, InFolder):
     """``data=modern_shakespeare``."""
 
     def read(self, seed: int) -> Dataset:
@@ -223,16 +139,12 @@ class PublishedText(_Text, _InFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextData(_Text, _InFile):
+class TextData(_Text, InFile):
     """``data=text``: a user's own, or without a path one that comes with scikit-learn."""
 
     def read(self, seed: int) -> Dataset:
         """The text."""
         return self._read("builtin" if self.path is None else self.name, path=self.path)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _each(names: Iterable[str], family: type[DataOptions]) -> dict[str, type[DataOptions] | None]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import tempfile
-import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from smile.data.dataset import Task
-from smile.data.files import DataError, cache_folder
+from smile.data.csv_table import load_csv
+from smile.data.files import DataError, cache_folder, fetch
 from smile.data.tabular import Table
+from smile.paths import local_path
 
 __all__ = ["SKLEARN", "UCI", "load"]
-
-_MOST_CLASSES = 20
-_FEWEST_ROWS = 10
-_TIMEOUT_SECONDS = 60
 
 
 class _Uci(NamedTuple):
@@ -94,6 +90,7 @@ def load(
     path: str | None = None,
     target: str | None = None,
     task: str = "auto",
+    delimiter: str = "auto",
     cache: Path | None = None,
 ) -> Table:
     """Loads a table.
@@ -102,10 +99,10 @@ def load(
         name: airfoil, energy or bikesharing (UCI), diabetes or digits (scikit-learn), or csv.
         directory: folder with ``<name>.data`` of a UCI table: numbers apart by spaces, the last column is y. None: the
             cache, which a download fills.
-        path: of a CSV file with a header.
+        path: of a CSV file, as ``smile.data.delimited`` describes it.
         target: its column to predict.
-        task: ``regression``, ``classification``, or ``auto``: classification where that column holds words, or at most
-            20 different whole numbers.
+        task: ``regression``, ``classification`` or ``auto``, see ``load_csv``.
+        delimiter: ``comma``, ``semicolon``, ``tab`` or ``auto``, see ``read_records``.
         cache: folder of downloads; None: the user's cache folder.
 
     Raises:
@@ -117,14 +114,14 @@ def load(
         return _load_sklearn(name)
     if path is None or target is None:
         raise DataError(f"no data set {name!r}: valid are {', '.join((*UCI, *SKLEARN, 'csv'))}")
-    return _load_csv(Path(path), target, task)
+    return load_csv(local_path(path), target, task=task, delimiter=delimiter)
 
 
 # ---- UCI -----------------------------------------------------------------------------------------
 
 
 def _load_uci(name: str, directory: str | None, cache: Path) -> Table:
-    file = Path(directory or cache) / f"{name}.data"
+    file = (local_path(directory) if directory else cache) / f"{name}.data"
     if directory is not None and not file.is_file():
         raise DataError(
             f"{file} does not exist: data.dir is the folder of {name}.data, or null to download it"
@@ -145,13 +142,12 @@ def _load_uci(name: str, directory: str | None, cache: Path) -> Table:
 
 def _download(name: str) -> np.ndarray:
     source = UCI[name]
+    content = fetch(source.url, f"{name}.data")
     try:
-        with urllib.request.urlopen(source.url, timeout=_TIMEOUT_SECONDS) as response:
-            archive = zipfile.ZipFile(io.BytesIO(response.read()))
-        values = source.read(archive.read(source.member))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        values = source.read(zipfile.ZipFile(io.BytesIO(content)).read(source.member))
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
         raise DataError(
-            f"cannot download {source.url} ({error}): set data.dir to a folder that holds {name}.data"
+            f"{source.url} no longer holds {source.member} ({error}): set data.dir to a folder that holds {name}.data"
         ) from None
     if (found := _digest(values)) != source.digest:
         raise DataError(
@@ -184,64 +180,3 @@ def _load_sklearn(name: str) -> Table:
         return Table(name, x, y, "regression")
     x, y = datasets.load_digits(return_X_y=True)
     return Table(name, x, y, "classification", tuple(str(digit) for digit in range(10)))
-
-
-# ---- a user's own --------------------------------------------------------------------------------
-
-
-def _load_csv(path: Path, target: str, task: str) -> Table:
-    try:
-        frame = pd.read_csv(path)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:  # also pandas' parser errors
-        raise DataError(f"{path} is no comma-separated table with a header: {error}") from None
-    if target not in frame:
-        near = difflib.get_close_matches(target, map(str, frame.columns), 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DataError(f"{path} has no column {target!r}{hint}: valid are {', '.join(map(str, frame))}")
-    if len(frame) < _FEWEST_ROWS:
-        raise DataError(f"{path} has {len(frame)} rows: at least {_FEWEST_ROWS} are needed")
-    if frame.shape[1] < 2:
-        raise DataError(f"{path} has no column beside {target!r}: features are needed")
-    _check_missing(path, frame[target])
-    features = frame.drop(columns=target)
-    x = np.column_stack([_numbers(path, features[column]) for column in features])
-    chosen = _task(path, frame[target], task)
-    if chosen == "regression":
-        return Table(path.stem, x, _numbers(path, frame[target]), "regression")
-    codes, classes = pd.factorize(frame[target], sort=True)
-    if len(classes) < 2:
-        raise DataError(f"{path}: column {target!r} has the single class {classes[0]!r}")
-    return Table(path.stem, x, codes, "classification", tuple(map(str, classes)))
-
-
-def _task(path: Path, y: pd.Series, task: str) -> Task:
-    is_number = pd.api.types.is_numeric_dtype(y) and not pd.api.types.is_bool_dtype(y)
-    if task == "regression":
-        return "regression"
-    if task == "classification":
-        if y.nunique() > max(_MOST_CLASSES, len(y) // 5):
-            raise DataError(
-                f"{path}: column {y.name!r} has {y.nunique()} different values in {len(y)} rows, too many classes: "
-                "data.task=regression?"
-            )
-        return "classification"
-    has_few = y.nunique() <= _MOST_CLASSES and (not is_number or bool((y == y.round()).all()))
-    return "classification" if has_few or not is_number else "regression"
-
-
-def _numbers(path: Path, column: pd.Series) -> np.ndarray:
-    _check_missing(path, column)
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        cell = column.tolist()[row]
-        raise DataError(f"{path}, line {row + 2}, column {column.name!r}: {cell!r} is not a finite number")
-    return numbers
-
-
-def _check_missing(path: Path, column: pd.Series) -> None:
-    if column.isna().any():
-        row = int(np.flatnonzero(column.isna())[0])
-        raise DataError(f"{path}, line {row + 2}, column {column.name!r}: the cell is empty or NaN")

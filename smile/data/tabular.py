@@ -7,8 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from smile.data.dataset import Dataset, Split, Task
+from smile.data.files import DataError
 
 __all__ = ["Table", "split_and_standardise"]
+
+# Relative to the largest value. Rounding leaves some 1e-16 of a constant; a clock that counts nanoseconds since 1970
+# tells less than 2 ms apart with it.
+_CONSTANT = 1e-12
 
 
 class Table(NamedTuple):
@@ -20,6 +25,7 @@ class Table(NamedTuple):
         y: (rows,) float64, or class numbers from 0, int.
         task: what y is.
         classes: names of the classes; empty for regression.
+        columns: names of the features, and then of the target; empty where they have none.
     """
 
     name: str
@@ -27,10 +33,35 @@ class Table(NamedTuple):
     y: np.ndarray
     task: Task
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def column(self, number: int) -> str:
+        """What messages call a column of x, or y as the column -1."""
+        if self.columns:
+            return f"{self.name}: column {self.columns[number]!r}"
+        return f"{self.name}: {'the target' if number < 0 else f'feature {number + 1}'}"
+
+
+class _Units(NamedTuple):
+    """What columns are measured in, by column.
+
+    Attributes:
+        exponent: all else is in units of 2^exponent, whose square neither overflows nor vanishes.
+        mean: of the training rows.
+        scale: their standard deviation (ddof 0); the size of the value where it is constant, 1 where that is 0.
+        is_constant: up to rounding.
+    """
+
+    exponent: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    is_constant: np.ndarray
 
 
 def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1) -> Dataset:
     """Shuffles all rows, cuts them in three, and standardises with the mean and deviation of the training rows.
+
+    A feature that is constant in the training rows says nothing; elsewhere it counts in units of that constant.
 
     Args:
         table: the data.
@@ -39,24 +70,28 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
         validation: fraction of the rows; up to int(N (train + validation)). The rest is the test set.
 
     Raises:
-        ValueError: where a part has no rows.
+        DataError: where a part has no rows, the training rows have one target only, or a value is too far from them.
     """
     rows = len(table.y)
     ends = [int(rows * train), int(rows * (train + validation))]
     parts = np.split(np.random.default_rng(seed).permutation(rows), ends)
     if not all(map(len, parts)):
         sizes = ", ".join(str(len(part)) for part in parts)
-        raise ValueError(f"{table.name}: {rows} rows make train, validation and test sets of {sizes}")
-    x_mean, x_scale = _moments(table.x[parts[0]])
+        raise DataError(
+            f"{table.name}: {rows} rows make train, validation and test sets of {sizes}", option="train"
+        )
+    learnt = table.y[parts[0]]
     is_regression = table.task == "regression"
-    y_mean, y_scale = map(float, _moments(table.y[parts[0]])) if is_regression else (0.0, 1.0)
-
-    def standardised(index: np.ndarray) -> Split:
-        x = ((table.x[index] - x_mean) / x_scale).astype(np.float32)
-        y = (table.y[index] - y_mean) / y_scale if is_regression else table.y[index]
-        return Split(x, y.astype(np.float32 if is_regression else np.int32))
-
-    training, validating, testing = map(standardised, parts)
+    units = _units(learnt) if is_regression else None
+    if units.is_constant if units else learnt.min() == learnt.max():
+        value = f"{learnt[0]:.17g}" if units else repr(table.classes[learnt[0]])
+        raise DataError(
+            f"{table.column(-1)} is {value} in all {len(learnt)} training rows: nothing to learn",
+            option="target",
+        )
+    y = _standardised(table, table.y, units) if units else table.y.astype(np.int32)
+    x = _standardised(table, table.x, _units(table.x[parts[0]]))
+    training, validating, testing = (Split(x[index], y[index]) for index in parts)
     return Dataset(
         table.name,
         table.task,
@@ -64,12 +99,33 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
         validating,
         testing,
         num_classes=len(table.classes),
-        y_mean=y_mean,
-        y_scale=y_scale,
+        y_mean=float(np.ldexp(units.mean, units.exponent)) if units else 0.0,
+        y_scale=float(np.ldexp(units.scale, units.exponent)) if units else 1.0,
     )
 
 
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (ddof 0); a constant column keeps its scale."""
-    scale = values.std(axis=0)
-    return values.mean(axis=0), np.where(scale > 0, scale, 1.0)
+def _units(values: np.ndarray) -> _Units:
+    """Of training rows. Powers of two round nothing: the bits are those of values that need no such care."""
+    size = np.abs(values).max(axis=0)
+    exponent = np.frexp(size)[1]
+    values, size = np.ldexp(values, -exponent), np.ldexp(size, -exponent)
+    is_constant = np.ptp(values, axis=0) <= _CONSTANT * size
+    constant = np.where(size > 0, size, 1.0)
+    return _Units(
+        exponent, values.mean(axis=0), np.where(is_constant, constant, values.std(axis=0)), is_constant
+    )
+
+
+def _standardised(table: Table, values: np.ndarray, units: _Units) -> np.ndarray:
+    """All rows in float32.
+
+    Raises:
+        DataError: where a value is none of float32 then; names its column.
+    """
+    with np.errstate(over="ignore"):
+        found = ((np.ldexp(values, -units.exponent) - units.mean) / units.scale).astype(np.float32)
+    if not np.isfinite(found).all():
+        row, *column = np.argwhere(~np.isfinite(found))[0]
+        where = table.column(int(column[0]) if column else -1)
+        raise DataError(f"{where} has {values[(row, *column)]:g}, too far from the training rows for float32")
+    return found

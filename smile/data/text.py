@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from smile.data.dataset import Dataset, Split
-from smile.data.files import DataError, cache_folder, check_sums, download
+from smile.data.files import DataError, cache_folder, check_sums, download, read_utf8
+from smile.paths import local_path
 
 __all__ = ["TEXTS", "Text", "encode", "load_text", "split_text"]
 
@@ -47,7 +48,7 @@ def load_text(
         name: modern_shakespeare (the paper's), builtin (descriptions of data sets that come with scikit-learn; the
             version of scikit-learn decides on the words), or text.
         directory: folder of ``modern_shakespeare.txt``. None: the cache, which a download fills.
-        path: of a UTF-8 file, for ``text``.
+        path: of a UTF-8 file, for ``text``; a byte order mark at its start is no character of it.
         cache: folder of downloads; None: the user's cache folder.
 
     Raises:
@@ -63,7 +64,10 @@ def load_text(
         raise DataError(f"no text {name!r}: valid are {', '.join(TEXTS)}")
     if path is None:
         raise DataError("data=text needs a UTF-8 file: set data.path")
-    return encode(Path(path).stem, _read(Path(path)))
+    file = local_path(path)
+    if not (content := read_utf8(file)):
+        raise DataError(f"{file} is empty: a text is needed")
+    return encode(file.stem, content)
 
 
 def encode(name: str, text: str) -> Text:
@@ -99,7 +103,7 @@ def split_text(text: Text, *, context: int, train: float = 0.9, validation: floa
     """
     rows = len(text.tokens)
     if context < 1:
-        raise DataError(f"a context of {context} tokens: at least 1 is needed")
+        raise DataError(f"a context of {context} tokens: at least 1 is needed", option="context")
     parts = np.split(text.tokens, [int(rows * train), int(rows * (train + validation))])
     # A window of T tokens needs one more, which follows its last.
     largest = min(map(len, parts)) - 1
@@ -108,7 +112,8 @@ def split_text(text: Text, *, context: int, train: float = 0.9, validation: floa
         remedy = f"the largest context that fits is {largest}" if largest > 0 else "no context fits"
         raise DataError(
             f"{text.name}: {rows} characters make training, validation and test texts of {sizes}, "
-            f"too short for a context of {context}: {remedy}"
+            f"too short for a context of {context}: {remedy}",
+            option="context",
         )
     training, validating, testing = parts
     return Dataset(
@@ -129,7 +134,7 @@ def _windows(tokens: np.ndarray, context: int) -> Split:
 
 
 def _load_shakespeare(directory: str | None, cache: Path) -> Text:
-    file = Path(directory or cache) / _MODERN_SHAKESPEARE
+    file = (local_path(directory) if directory else cache) / _MODERN_SHAKESPEARE
     if directory is not None and not file.is_file():
         raise DataError(
             f"{file} does not exist: data.dir is the folder of {file.name}, or null to download it"
@@ -137,19 +142,4 @@ def _load_shakespeare(directory: str | None, cache: Path) -> Text:
     if not file.is_file():
         download(_URL, file, _SHA256)
     check_sums({file: _SHA256})
-    return encode("modern_shakespeare", _read(file))
-
-
-def _read(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-    if not content:
-        raise DataError(f"{path} is empty: a text is needed")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is no UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"
-        ) from None
+    return encode("modern_shakespeare", read_utf8(file))

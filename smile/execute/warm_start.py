@@ -18,6 +18,7 @@ from smile.config.identity import identify
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import flip_crop_resize, source
 from smile.execute.problem import Network
+from smile.paths import local_path
 from smile.runs.progress import Advance
 from smile.sampling import Checkpoints, Member, Training, train_ensemble
 from smile.sampling.devices import on_first_host, over_rows
@@ -48,7 +49,7 @@ def warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Adv
 
 
 def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, advance: Advance) -> np.ndarray:
-    path = Path(config.results_dir) / "warm_starts" / f"{digest}.npz"
+    path = local_path(config.results_dir) / "warm_starts" / f"{digest}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():

@@ -29,7 +29,7 @@ class ModelOptions(Options):
     """The network.
 
     Attributes:
-        reads: kinds of data that it can read, see ``smile.data.options``.
+        reads: kinds of data that it can read, see ``smile.data.families``.
         factory: dotted path of a user's function that makes it; empty where it is nobody's.
     """
 

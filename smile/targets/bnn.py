@@ -233,7 +233,7 @@ class NetworkTarget(TargetOptions):
     The last three options divide the work so that it fits into the memory.
 
     Attributes:
-        reads: kind of the data, see ``smile.data.options``.
+        reads: kind of the data, see ``smile.data.families``.
     """
 
     reads: ClassVar[str]

@@ -297,8 +297,75 @@ def test_what_a_killed_process_left_is_no_cache(cifar, tmp_path: Path):
     (half / "train_x.npy").write_bytes(b"half")
     np.testing.assert_array_equal(load_images("cifar10", directory=str(cifar.folder)).train.x, cifar.x[:30])
     assert cached_folders(tmp_path) == [folder]
-    (folder / "train_x.npy").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"train_x\.npy is damaged: remove its folder"):
+
+
+def _flip(content: bytes) -> bytes:
+    at = len(content) // 2
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("name", ["train_x.npy", "train_y.npy", "test_x.npy", "test_y.npy", "sha256.json"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"", lambda content: content[:-1], _flip, lambda content: b"another", None],
+    ids=["empty", "truncated", "one bit flipped", "foreign", "removed"],
+)
+def test_a_damaged_cache_is_decoded_again(cifar, tmp_path: Path, caplog, name, damage):
+    load_images("cifar10", directory=str(cifar.folder))
+    (folder,) = cached_folders(tmp_path)
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*image_cache._FILES, "sha256.json"])
+    if damage is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    again = load_images("cifar10", directory=str(cifar.folder))
+    np.testing.assert_array_equal(again.train.x, cifar.x[:30])
+    np.testing.assert_array_equal(again.test.x, cifar.x[30:])
+    np.testing.assert_array_equal(np.concatenate([again.train.y, again.test.y]), cifar.y)
+    assert f"{folder} is damaged" in caplog.text and cached_folders(tmp_path) == [folder]
+
+
+def test_a_damaged_cache_stays_where_the_images_cannot_be_decoded_again(cifar, tmp_path: Path, monkeypatch):
+    load_images("cifar10", directory=str(cifar.folder))
+    (folder,) = cached_folders(tmp_path)
+    (folder / "train_x.npy").write_bytes(_flip((folder / "train_x.npy").read_bytes()))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    for _ in range(2):
+        with pytest.raises(DataError, match="no space for the image cache"):
+            load_images("cifar10", directory=str(cifar.folder))
+    assert cached_folders(tmp_path) == [folder]
+
+
+def test_files_are_verified_once_in_a_process(cifar, monkeypatch):
+    load_images("cifar10", directory=str(cifar.folder))
+    load_images("cifar10", directory=str(cifar.folder))
+    monkeypatch.setattr(image_cache, "_digests", lambda folder: pytest.fail("read again"))
+    load_images("cifar10", directory=str(cifar.folder))
+
+
+def test_two_columns_that_could_be_the_images_are_not_chosen_among(cifar):
+    file = cifar.folder / "test-00000-of-00001.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("image", table.column("img")), file)
+    with pytest.raises(DataError, match="has columns 'img' and 'image': only one of them can be meant"):
+        load_images("cifar10", directory=str(cifar.folder))
+
+
+def test_pixels_of_16_bits_are_not_cut_off(cifar, tmp_path: Path):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(8, 8).astype(np.uint16) * 200).save(buffer, "png")
+    write_parquet(
+        cifar.folder / "test-00000-of-00001.parquet", [*cifar.x[31:], buffer.getvalue()], cifar.y[30:]
+    )
+    with pytest.raises(DataError, match="an image has pixels of mode I;16: 8 bits are needed"):
+        load_images("cifar10", directory=str(cifar.folder))
+    assert cached_folders(tmp_path) == []
+
+
+def test_a_checksum_in_another_form_is_refused_and_not_left_out(cifar):
+    file = cifar.folder / "test-00000-of-00001.parquet"
+    (cifar.folder / "SHA256SUMS").write_text(f"# sums\n\nSHA256 ({file.name}) = {'0' * 64}\n")
+    with pytest.raises(DataError, match=r"SHA256SUMS, line 3: 'SHA256 \(test-.*' is no line of sha256sum"):
         load_images("cifar10", directory=str(cifar.folder))
 
 

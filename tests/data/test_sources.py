@@ -1,9 +1,11 @@
-"""Originals of UCI in small, scikit-learn's tables, and what can be wrong with a user's CSV."""
+"""Originals of UCI in small, and scikit-learn's tables."""
 
 from __future__ import annotations
 
+import http.client
 import io
 import os
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smile.data import DataError, load, sources
+from smile.data import DataError, load, load_images, sources
 
 AIRFOIL = "800\t0\t0.3048\t71.3\t0.00266337\t126.201\r\n1000\t0\t0.3048\t71.3\t0.00266337\t125.201\r\n"
 HOUR_COLUMNS = (
@@ -106,54 +108,36 @@ def test_scikit_learn_tables():
     assert digits.x.shape == (1797, 64) and digits.task == "classification" and len(digits.classes) == 10
 
 
-# ---- CSV -----------------------------------------------------------------------------------------
+def test_a_connection_that_breaks_off_is_said_in_one_line(served: str, tmp_path: Path, monkeypatch):
+    class Broken(io.BytesIO):
+        def read(self, *_):
+            raise http.client.IncompleteRead(b"half", 100)
 
-
-def csv(tmp_path: Path, text: str, target: str = "y", task: str = "auto"):
-    path = tmp_path / "my.csv"
-    path.write_text(text)
-    return load("csv", path=str(path), target=target, task=task)
-
-
-def lines(*ys: object) -> str:
-    return "a,b,y\n" + "".join(f"{i},{i * 0.5},{y}\n" for i, y in enumerate(ys))
-
-
-def test_tasks_are_recognised(tmp_path: Path):
-    numbers = csv(tmp_path, lines(*(i / 7 for i in range(12))))
-    assert numbers.task == "regression" and numbers.x.shape == (12, 2) and numbers.classes == ()
-    words = csv(tmp_path, lines(*(["red", "blue", "green"] * 4)))
-    assert words.task == "classification" and words.classes == ("blue", "green", "red")
-    np.testing.assert_array_equal(words.y[:3], [2, 0, 1])
-    assert csv(tmp_path, lines(*([3, 5] * 6))).classes == ("3", "5")
-    assert csv(tmp_path, lines(*([3, 5] * 6)), task="regression").task == "regression"
-    assert csv(tmp_path, lines(*range(30))).task == "regression"
-    assert csv(tmp_path, lines(*([True, False] * 6))).task == "classification"
-
-
-@pytest.mark.parametrize(
-    ("text", "target", "task", "message"),
-    [
-        (lines(*range(12)), "z", "auto", "no column 'z'.*valid are a, b, y"),
-        (lines(*range(12)), "Y", "auto", "did you mean 'y'|valid are a, b, y"),
-        (lines(*range(5)), "y", "auto", "has 5 rows: at least 10"),
-        (lines(*range(12)).replace("3,1.5", "three,1.5"), "y", "auto", "line 5, column 'a': 'three' is not a finite"),
-        (lines(*range(12)).replace("3,1.5", "3,"), "y", "auto", "line 5, column 'b': the cell is empty or NaN"),
-        (lines(*range(12)).replace("3,1.5", "3,inf"), "y", "auto", "line 5, column 'b': inf is not a finite number"),
-        (lines(*range(11), ""), "y", "auto", "line 13, column 'y': the cell is empty or NaN"),
-        (lines(*["x"] * 12), "y", "auto", "single class 'x'"),
-        (lines(*(i / 7 for i in range(40))), "y", "classification", "too many classes: data.task=regression"),
-        (lines(*["x", "y"] * 6), "y", "regression", "'x' is not a finite number"),
-        ("y\n" + "1.5\n" * 12, "y", "auto", "no column beside 'y'"),
-        ("", "y", "auto", "no comma-separated table"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_is_said_with_line_and_column(tmp_path: Path, text, target, task, message):
-    with pytest.raises(DataError, match=message) as error:
-        csv(tmp_path, text, target, task)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Broken())
+    with pytest.raises(
+        DataError, match=r"cannot download file://.* \(IncompleteRead.*set data\.dir"
+    ) as error:
+        load(served, cache=tmp_path / "cache")
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(DataError, match=r"nowhere\.csv: No such file"):
-        load("csv", path=str(tmp_path / "nowhere.csv"), target="y")
+def test_an_archive_that_is_damaged_inside_is_said_in_one_line(served: str, tmp_path: Path):
+    archive = tmp_path / "original.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr(sources.UCI[served].member, bytes(range(256)) * 20)
+    content = bytearray(archive.read_bytes())
+    content[60:64] = b"\xff\xff\xff\xff"
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"no longer holds .*: set data\.dir to a folder"):
+        load(served, cache=tmp_path / "cache")
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("energy", "cifar10"):
+        with pytest.raises(DataError, match="no home folder for a cache of data: set XDG_CACHE_HOME"):
+            load(name) if name in sources.UCI else load_images(name)

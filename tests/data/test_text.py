@@ -34,6 +34,12 @@ def test_a_file_of_the_user_keeps_its_line_ends(tmp_path: Path):
     assert found.name == "mine" and found.vocabulary == "\n\rbä" and len(found.tokens) == 4
 
 
+def test_a_byte_order_mark_is_no_character(tmp_path: Path):
+    (tmp_path / "mine.txt").write_bytes("\ufeffab\ufeff".encode())
+    found = load_text("text", path=str(tmp_path / "mine.txt"))
+    assert found.vocabulary == "ab\ufeff" and list(found.tokens) == [0, 1, 2]  # elsewhere it is one
+
+
 # ---- windows -------------------------------------------------------------------------------------
 
 
@@ -74,9 +80,11 @@ def test_a_text_shorter_than_the_context_says_what_fits():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"good \xff bad", "bad.txt is no UTF-8 text: byte 5 is 0xff"),
-        ("cut off: é".encode()[:-1], "is no UTF-8 text: byte 9 is 0xc3"),
-        (b"", "bad.txt is empty"),
+        (b"good\n\xff bad", r"bad\.txt, line 2: byte 5 is 0xff, which is no UTF-8 text"),
+        ("cut off: é".encode()[:-1], r"bad\.txt, line 1: byte 9 is 0xc3, which is no UTF-8 text"),
+        ("two bytes each".encode("utf-16-le"), r"bad\.txt, line 1: a zero byte, which is no UTF-8 text"),
+        (b"", r"bad\.txt is empty"),
+        (b"\xef\xbb\xbf", r"bad\.txt is empty"),
         (None, "bad.txt: No such file"),
     ],
 )
