@@ -221,8 +221,11 @@ def test_a_sweep_with_a_failure_a_cancellation_and_a_timeout(
     assert "Traceback" in (tmp_path / traceback).read_text()
     lives = "".join(p.read_text() for p in folder.glob(f"submissions/*/.submitit/{job[1]}_0/*.out"))
     assert "Requeued job" in lives
-    resumed = re.search(r"Requeued job.*?(\d+)%", lives, re.DOTALL)
-    assert resumed and int(resumed[1]) > 10, "it began again from nothing"
+    before, _, after = lives.partition("Requeued job")
+    reached = max(map(int, re.findall(r"(\d+)%", before)), default=0)
+    resumed = re.search(r"(\d+)%", after)
+    # on a busy machine the first life may not come far
+    assert resumed and int(resumed[1]) >= min(reached, 10), "it began again from nothing"
 
     # The second submission does what is missing, and nothing else.
     for file in (tmp_path / "conf/case").iterdir():

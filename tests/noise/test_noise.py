@@ -39,7 +39,7 @@ def draw(target, n, seed=0):
 def structure_matrix(structure):
     if structure == "isotropic":
         return np.eye(10)
-    return np.diag(scales(10, 100.0)) if structure == "diagonal" else covariance_factor(10, 100.0, 1)
+    return np.diag(scales(10, 100.0)) if structure == "diagonal" else covariance_factor(10, 100.0, 43)
 
 
 @each_distribution
