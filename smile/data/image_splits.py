@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Literal, assert_never
 
 import numpy as np
 
@@ -66,42 +66,26 @@ def split_images(
     )
 
 
-def unfamiliar(
-    kind: str,
-    shape: tuple[int, int, int],
-    *,
-    rows: int,
-    seed: int = 0,
-    directory: str | None = None,
-    cache: Path | None = None,
-) -> Split:
+def unfamiliar(kind: Literal["noise", "digits"], shape: tuple[int, int, int], *, rows: int) -> Split:
     """Images that belong to no class of a data set, in its shape.
 
     Args:
-        kind: ``noise``, pixels independent and uniform; ``digits``; or another image set, of which the test part is
-            taken.
+        kind: pixels that are independent and uniform, or handwritten digits.
         shape: (H, W, C) of the data.
-        rows: how many, or as many as there are.
-        seed: chooses them.
-        directory: of the image set, as for ``load_images``.
-        cache: as for ``load_images``.
+        rows: how many; of digits, as many as there are at most.
 
     Returns:
         Pixels; y is -1, no class.
-
-    Raises:
-        DataError: where there is no such kind.
     """
-    if kind == "noise":
-        x = np.random.default_rng(seed).integers(0, 256, (rows, *shape), np.uint8)
-    elif kind == "digits" or kind in IMAGE_SETS:
-        x = _subset(load_images(kind, directory=directory, cache=cache).test, rows, seed).x
-        x = np.stack([resize(image, *shape[:2]) for image in x])
-        if x.shape[-1] != shape[-1]:  # grey as it is seen, and colour from grey
-            grey = x if x.shape[-1] == 1 else (x @ np.array([0.299, 0.587, 0.114]))[..., None].round()
-            x = np.repeat(grey.astype(np.uint8), shape[-1], axis=-1)
-    else:
-        raise DataError(f"no unfamiliar images {kind!r}: valid are noise, digits, {', '.join(IMAGE_SETS)}")
+    match kind:
+        case "noise":
+            x = np.random.default_rng(0).integers(0, 256, (rows, *shape), np.uint8)
+        case "digits":
+            digits = _subset(load_images("digits").test, rows).x
+            x = np.stack([resize(image, *shape[:2]) for image in digits])
+            x = np.repeat(x, shape[-1], axis=-1)  # colour from grey
+        case _:
+            assert_never(kind)
     return Split(x, np.full(len(x), -1, np.int32))
 
 
@@ -110,8 +94,8 @@ def _rows(part: Split, index: np.ndarray) -> Split:
     return Split(part.x[index], part.y[index])
 
 
-def _subset(part: Split, rows: int | None, seed: int = 0) -> Split:
+def _subset(part: Split, rows: int | None) -> Split:
     """In the order of the part, and not copied where it is all of it."""
     if rows is None or rows >= len(part.y):
         return part
-    return _rows(part, np.sort(np.random.default_rng(seed).permutation(len(part.y))[:rows]))
+    return _rows(part, np.sort(np.random.default_rng(0).permutation(len(part.y))[:rows]))
