@@ -82,9 +82,17 @@ def test_a_classification_with_streamed_draws():
 
 @pytest.mark.parametrize("method", ["mile", "adasghmc", "csgld"])
 def test_every_method_runs(method: str):
-    values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic")
-    assert np.isfinite(values.loc["lppd"]).all()
+    values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic", "thinning=5")
+    diagnostics = ["rhat_max", "rhat_q95", "rhat_median", "ess_min", "chain_lppd_min", "largest_weight"]
+    assert np.isfinite(values.loc[["lppd", *diagnostics]]).all(axis=None)
+    assert (values.loc["num_strayed"] == 0).all()
     assert ("adaptation_fall" in values.index) == (method == "mile")
+
+
+def test_chains_that_leave_their_networks_are_counted():
+    values, _ = run("+method=smile_naive", "step_size=[1e-5,3]")
+    assert values.loc["num_strayed"].tolist() == [0, 2]
+    assert values.loc["largest_weight", 3] > 3 * values.loc["largest_weight", 1e-5]
 
 
 def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):

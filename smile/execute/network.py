@@ -173,11 +173,19 @@ def _sample(
     unit, options = _steps_per_unit(chosen, network), chosen.target
     length = Length(config.num_steps * unit, config.burn_in * unit, config.thinning * unit)
     given = np.array(config.step_size) if config.step_size else np.array([np.mean(adapted.step_size)])
-    monitor = predictions.network_monitor(options, network, len(given), length)
     if starts.steps:
         length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
     subsampling = subsampling_of(options, network.posterior)
-    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit, subsampling)
+    algorithm = algorithm_of(
+        config,
+        network.posterior.logdensity,
+        length.num_steps,
+        unit,
+        subsampling,
+        adapted.position.shape[1],
+    )
+    length = length._replace(keeps=algorithm.keeps)
+    monitor = predictions.network_monitor(options, network, len(given), length)
     result = sample_ensemble(
         Chains(
             algorithm.of,
@@ -188,7 +196,7 @@ def _sample(
         ),
         Batches(source(network.dataset), options.batch_size),
         monitor,
-        length._replace(keeps=algorithm.keeps),
+        length,
         key=key,
         checkpoints=saved,
         on_chunk=advance,

@@ -55,6 +55,7 @@ def algorithm_of(
     num_steps: int,
     unit: int = 1,
     subsampling: Subsampling | None = None,
+    dimension: int | None = None,
 ) -> Algorithm:
     """The kernel and the tuner that the config names.
 
@@ -63,8 +64,12 @@ def algorithm_of(
         num_steps: of a chain, over which schedules run.
         unit: see ``smile.base.Build``.
         subsampling: how batches are drawn, where that is known.
+        dimension: number of scalars in a position, for a tuner that needs it.
     """
-    build = Build(num_steps, unit, config.tuner.wants_reference_kernel, subsampling)
+    tuning = config.tuner
+    build = Build(
+        num_steps, unit, tuning.wants_reference_kernel, subsampling, dimension, tuning.wants_same_batch_energy
+    )
     tuner = config.tuner.build(build)
 
     def of(parameters: Any) -> TunedAlgorithm:
