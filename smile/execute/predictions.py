@@ -157,7 +157,9 @@ def evaluate(network: Network, accumulators: Any, group: int, groups: int) -> di
     return values
 
 
-def chain_by_chain(network: Network, accumulators: Any, group: int, groups: int, warm: Any) -> dict[str, float]:
+def chain_by_chain(
+    network: Network, accumulators: Any, group: int, groups: int, warm: Any
+) -> dict[str, float]:
     """What the model average hides: the chains one by one, beside the networks in which they started.
 
     Args:

@@ -56,9 +56,9 @@ def rhat_and_ess(predictions: np.ndarray) -> dict[str, float]:
         predictions: one number for every point, in the order of the draws, (chains, draws, points).
 
     Returns:
-        ``rhat_max``, ``rhat_q95``, ``rhat_median``, ``ess_min`` and ``ess_median`` over points, of which the second is
-        the 95 % quantile; the effective sample size is that of all chains together. All are NaN with fewer than 2 chains or 4 draws, or where a prediction is not finite or
-        never changes in any chain, which the estimators mistake for independent draws.
+        ``rhat_max``, ``rhat_q95`` (the 95 % quantile), ``rhat_median``, ``ess_min`` and ``ess_median`` over points; the
+        effective sample size is that of all chains together. All are NaN with fewer than 2 chains or 4 draws, or where
+        a prediction is not finite or never changes in any chain, which the estimators mistake for independent draws.
     """
     chains, draws, _ = predictions.shape
     points = np.moveaxis(np.asarray(predictions, np.float64), 2, 0)

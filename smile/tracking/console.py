@@ -15,7 +15,14 @@ __all__ = ["best_line", "format_seconds", "summary_table", "wide_console"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
 # One number for all chains of a step size, without an error, and NaN where there are too few draws.
-_OF_ALL_REPLICATIONS = ("ess_moments_min", "ess_per_gradient", "rhat_max", "rhat_median", "ess_min", "largest_weight")
+_OF_ALL_REPLICATIONS = (
+    "ess_moments_min",
+    "ess_per_gradient",
+    "rhat_max",
+    "rhat_median",
+    "ess_min",
+    "largest_weight",
+)
 
 
 def wide_console(log_width: int = 140, stderr: bool = False) -> Console:
@@ -95,8 +102,8 @@ def _advice(summary: pd.DataFrame, best: float) -> list[str]:
         )
     if "lppd_gain" in known and summary.loc[("lppd_gain", best), "mean"] < 0:
         lines.append(
-            "the model average is worse than the deep ensemble in which it started: the step size or the number of steps "
-            "does not suit this network"
+            "the model average is worse than the deep ensemble in which it started: the step size or the number of "
+            "steps does not suit this network"
         )
     return lines
 

@@ -292,7 +292,7 @@ def test_what_works_coordinate_by_coordinate_cannot_absorb_correlated_noise(kern
 
 
 def test_sghmc_with_a_redrawn_momentum_is_a_random_walk():
-    """As in the public code (docs/deviations.md, A1): after n steps a variance of n step_size^2, whatever the gradient."""
+    """As in the public code (docs/deviations.md, A1): after n steps a variance of n step_size^2 for any gradient."""
     step, num_steps = 0.05, 1000
     samples = sample(
         gaussian(),

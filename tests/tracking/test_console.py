@@ -35,14 +35,21 @@ def test_adapted_step_sizes_are_pooled() -> None:
 
 
 def test_advice_names_what_is_wrong_with_the_best_step_size(capsys: pytest.CaptureFixture[str]) -> None:
-    values = {"validation_lppd": [1, 2, 3], "lppd": [1, 2, 3], "lppd_gain": [0, 1, -0.5], "num_strayed": [0, 0, 2]}
+    values = {
+        "validation_lppd": [1, 2, 3],
+        "lppd": [1, 2, 3],
+        "lppd_gain": [0, 1, -0.5],
+        "num_strayed": [0, 0, 2],
+    }
     frames = [
         rows(metric=metric, step_size=[1e-3, 1e-2, 1e-1], replication=1, value=np.array(of_metric, float))
         for metric, of_metric in values.items()
     ]
     console.summary_table(pd.concat(frames))
     out = capsys.readouterr().out
-    assert "largest of the grid" in out and "2 chains predict far worse" in out and "worse than the deep" in out
+    assert (
+        "largest of the grid" in out and "2 chains predict far worse" in out and "worse than the deep" in out
+    )
 
     good = [frame.assign(value=frame["value"].where(frame["step_size"] != 1e-1, -9.0)) for frame in frames]
     console.summary_table(pd.concat(good))
