@@ -56,7 +56,7 @@ def test_a_regression_with_two_step_sizes_and_the_tuner():
     assert {"final_step_size", "num_resets", "num_divergent", "num_non_finite", "rhat_max", "ess_min"} <= set(
         values.index
     )
-    np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 256 / 309)
+    np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 154 / 309)
     assert {p.name for p in directory.iterdir()} == {
         "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf",
     }  # fmt: skip
@@ -117,12 +117,17 @@ def test_the_same_config_gives_the_same_numbers(tmp_path: Path):
     pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(309, 154), (700, 256), (3, 1), (1, 1)])
+def test_automatic_batches_leave_rows_that_are_not_in_them(rows: int, batch: int):
+    assert compose(SMALL).target.rows_per_batch(rows) == batch
+
+
 def test_a_table_of_ones_own(tmp_path: Path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"age": rng.normal(40, 10, 120), "dose": rng.uniform(0, 1, 120)})
     frame["outcome"] = np.where(frame["age"] + 40 * frame["dose"] > 60, "ill", "well")
     frame.to_csv("mine.csv", index=False)
-    own = ["data=csv", "data.path=mine.csv", "data.target=outcome", "target.batch_size=32"]
+    own = ["data=csv", "data.path=mine.csv", "data.target=outcome"]
     values, directory = run(*own)
     assert 0.5 < values.loc["accuracy"].iloc[0] <= 1
     # Other contents are another run, though the name is the same.

@@ -71,7 +71,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
         sampled = _sample(config, network, starts, keys[1], saved, advance, run_dir)
     values = results.metrics_by_group(network, sampled, ensemble)
-    epochs = sampled.gradient_evaluations * (chosen.target.batch_size or network.posterior.num_rows)
+    epochs = sampled.gradient_evaluations * (network.batch_size or network.posterior.num_rows)
     epochs /= network.posterior.num_rows
     values["gradient_epochs"] = np.full(len(sampled.step_size), epochs)
     values["lppd_gain_per_1000_epochs"] = values["lppd_gain"] / epochs * 1000
@@ -99,7 +99,7 @@ def _steps_per_unit(chosen: NetworkChoices, network: Network) -> int:
             return 1
         case "epochs":
             rows = network.posterior.num_rows
-            return max(1, int(rows // (chosen.target.batch_size or rows)))
+            return max(1, int(rows // (network.batch_size or rows)))
         case never:
             assert_never(never)
 
@@ -175,7 +175,7 @@ def _sample(
     given = np.array(config.step_size) if config.step_size else np.array([np.mean(adapted.step_size)])
     if starts.steps:
         length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
-    subsampling = subsampling_of(options, network.posterior)
+    subsampling = subsampling_of(network.posterior, network.batch_size)
     algorithm = algorithm_of(
         config,
         network.posterior.logdensity,
@@ -194,7 +194,7 @@ def _sample(
             adapted.parameters,
             options.chains_at_once,
         ),
-        Batches(source(network.dataset), options.batch_size),
+        Batches(source(network.dataset), network.batch_size),
         monitor,
         length,
         key=key,
