@@ -20,6 +20,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
+from smile.checksum import DamagedError
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir
@@ -111,6 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except stop.Preempted as request:
         print(f"smile: stopped by {request}; the same command resumes", file=sys.stderr)
         return 128 + signal.SIGTERM
+    except (
+        ConfigError,
+        DamagedError,
+        UnreadableError,
+    ) as error:  # files that changed since the command began
+        print(f"smile: error: {error}", file=sys.stderr)
+        return 2
     return report(configs, since, pids)
 
 

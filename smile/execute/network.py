@@ -32,6 +32,7 @@ from smile.sampling import (
     Checkpoints,
     Length,
     adapt_ensemble,
+    has_draws,
     sample_ensemble,
     write_draws,
 )  # fmt: skip
@@ -186,6 +187,7 @@ def _sample(
     )
     length = length._replace(keeps=algorithm.keeps)
     monitor = predictions.network_monitor(options, network, len(given), length)
+    is_streamed = options.draws == "stream"
     result = sample_ensemble(
         Chains(
             algorithm.of,
@@ -200,7 +202,8 @@ def _sample(
         key=key,
         checkpoints=saved,
         on_chunk=advance,
-        on_draws=partial(write_draws, run_dir / "draws") if options.draws == "stream" else None,
+        on_draws=partial(write_draws, run_dir / "draws") if is_streamed else None,
+        has_draws=partial(has_draws, run_dir / "draws") if is_streamed else None,
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)

@@ -122,9 +122,11 @@ class Checkpoints:
             _logger.warning("no checkpoint in %s: %s", self._directory, reason)
 
     def _check(self, index: int) -> None:
-        """Raises ValueError where a checkpoint is not what was written; without a digest, orbax must find out."""
+        """Raises ValueError where a checkpoint is not what was written, or a kill came before its digest."""
         file = self._digest_file(index)
-        if file.is_file() and file.read_text() != _digest(self._directory / str(index)):
+        if not file.is_file():
+            raise ValueError("it has no digest")
+        if file.read_text() != _digest(self._directory / str(index)):
             raise ValueError("it differs from what was written")
 
     def _digest_file(self, index: int) -> Path:
