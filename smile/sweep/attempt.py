@@ -101,7 +101,7 @@ def _follow(config: RunConfig, label: str) -> Outcome:
 
 
 def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
-    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*.dead"):  # of a run that failed or was killed
+    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*"):  # of a run that failed or was killed
         for file in directory.glob(leftover):
             file.unlink(missing_ok=True)  # a process that waits for the lock has files of its own here
     with status.running(directory, config.label, current_job(), lock):
