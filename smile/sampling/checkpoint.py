@@ -6,6 +6,8 @@ import hashlib
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +134,8 @@ class Checkpoints:
     def _digest_file(self, index: int) -> Path:
         return self._directory / f"{index}.sha256"
 
-    def _manager(self) -> CheckpointManager:
+    @contextmanager
+    def _manager(self) -> Iterator[CheckpointManager]:
         import orbax.checkpoint as ocp
 
         self._directory.mkdir(parents=True, exist_ok=True)  # orbax makes it only for all hosts together
@@ -144,7 +147,20 @@ class Checkpoints:
                 primary_host=jax.process_index(), active_processes={jax.process_index()}
             ),
         )
-        return ocp.CheckpointManager(self._directory, options=options)
+        with _quiet(), ocp.CheckpointManager(self._directory, options=options) as manager:
+            yield manager
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of orbax, which prints the traceback of what it raises, too."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _placed_like(value: Any, like: Any) -> Any:

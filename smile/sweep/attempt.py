@@ -116,7 +116,8 @@ def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_mach
             try:
                 write_text_atomic(directory / FAILURE_FILE, f"{reason}\n\n{traceback.format_exc()}")
             except OSError:
-                _logger.error("%s: no room to say so in %s\n%s", reason, directory, traceback.format_exc())
+                where = "" if isinstance(error, OSError) else f"\n{traceback.format_exc()}"
+                _logger.error("%s: no room to say so in %s%s", reason, directory, where)
             status.update(directory, state="failed", reason=reason)
             return Outcome("failed", reason)
         except stop.Preempted as request:
