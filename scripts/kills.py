@@ -248,6 +248,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=REPORTS, help="of kills.csv and kills.md")
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options.folder.mkdir(parents=True, exist_ok=True)
     log = options.folder / "kills.csv"
     rows = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(COLUMNS))
