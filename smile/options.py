@@ -86,7 +86,7 @@ class Options(ABC):
 
     Attributes:
         group: on the command line, ``sampler`` for instance.
-        name: of the choice.
+        code: digest of code that is not smile's own, see ``smile.code``; no option.
 
     Raises:
         ConfigError: where a value is wrong, however the options are made, or else where one is missing.
@@ -95,6 +95,7 @@ class Options(ABC):
     group: ClassVar[str]
 
     name: str
+    code: str = dataclasses.field(default="", metadata={"neutral": ""})
 
     def __post_init__(self) -> None:
         fields = [field for field in dataclasses.fields(self) if "convert" in field.metadata]

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from smile.choices import Choices
+from smile.code import code_digest, module_of
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig, TrackerConfig
 from smile.data import DATA
@@ -117,7 +118,10 @@ def _choose(group: str, values: Any) -> Any:
             raise UnknownOptionError(f"{group}.{key}", declared, f"{group}={name}")
     required = [field.name for field in fields if field.default is dataclasses.MISSING]
     given = {option: values.get(option) for option in declared if option in values or option in required}
-    return cls(name=name, **given) if cls else None
+    if cls is None:
+        return None
+    chosen = cls(name=name, **given)
+    return dataclasses.replace(chosen, code=code_digest(module)) if (module := module_of(chosen)) else chosen
 
 
 def _tracker(values: Any) -> TrackerConfig:

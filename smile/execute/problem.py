@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Build, Subsampling, Target
+from smile.code import FAULTS, explained, module_of
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
-from smile.dotted import one_line
 from smile.models import Model, standardised
 from smile.options import ConfigError
 from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
@@ -170,7 +170,12 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
         posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
-    except (TypeError, ValueError) as error:
+    except FAULTS as error:
+        module = module_of(chosen.model)
+        if not module and not isinstance(error, TypeError | ValueError):
+            raise  # a fault of ours, of which the traceback says more
         given = chosen.model.factory or chosen.model.name
-        raise ConfigError("model", given, one_line(error)) from None
+        raise ConfigError(
+            "model", given, f"a network that can be sampled; {explained(error, module)}"
+        ) from None
     return Network(dataset, model, posterior)

@@ -29,7 +29,8 @@ def from_flax(module: nn.Module) -> Model:
     """A flax module whose only variables are parameters.
 
     Raises:
-        ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm.
+        ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm; from
+            ``apply``, where it returns something else than one array.
     """
 
     def init(key: jax.Array, x: jax.Array) -> Any:
@@ -39,11 +40,14 @@ def from_flax(module: nn.Module) -> Model:
                 f"{type(module).__name__} has variables that are not parameters ({', '.join(others)}), "
                 "which cannot be sampled"
             )
-        return variables["params"]
+        return variables.get("params", {})
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
         outputs = module.apply({"params": params}, x)
-        assert isinstance(outputs, jax.Array)
+        if not isinstance(outputs, jax.Array):
+            raise ValueError(
+                f"{type(module).__name__} returns a {type(outputs).__name__}, not one array of outputs"
+            )
         return outputs
 
     return Model(init, apply)

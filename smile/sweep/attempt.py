@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from smile import stop
+from smile.code import FAULTS, explained
 from smile.config.identity import run_id
 from smile.config.run import RunConfig
 from smile.paths import experiment_dir
@@ -95,7 +96,7 @@ def _follow(config: RunConfig, label: str) -> Outcome:
         run_dir(quiet).mkdir(parents=True)
         try:
             execute(quiet, run_dir(quiet), label=f"{label}, another host")
-        except Exception as error:
+        except FAULTS as error:
             return Outcome("failed", reason_of(error))
     return Outcome("followed")
 
@@ -111,7 +112,7 @@ def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_mach
             from smile.execute import execute  # here, because it imports jax
 
             execute(config, directory, label=label)
-        except Exception as error:
+        except FAULTS as error:
             reason = reason_of(error)
             try:
                 write_text_atomic(directory / FAILURE_FILE, f"{reason}\n\n{traceback.format_exc()}")
@@ -161,9 +162,8 @@ def prepare_jax(config: RunConfig, shares_machine: bool = False) -> None:
         )
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(filter(None, [error.strerror, str(error.filename or "")]))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return explained(error)

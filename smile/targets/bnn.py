@@ -144,7 +144,8 @@ def bnn(
             part at a time must fit into the memory. A divisor of the batch size.
 
     Raises:
-        ValueError: where the network does not map x to num_outputs numbers for every y.
+        ValueError: where the network does not map x to num_outputs numbers for every y, or has no parameters, or some
+            that are no real numbers.
     """
     example_x, example_y = example
     params = jax.eval_shape(model.init, jax.random.key(0), example_x)
@@ -153,6 +154,7 @@ def bnn(
     if getattr(outputs, "shape", None) != expected:
         given = getattr(outputs, "shape", type(outputs).__name__)
         raise ValueError(f"the network maps x of shape {example_x.shape} to {given}, expected {expected}")
+    _check_parameters(params)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
     flat, unravel = ravel_pytree(zeros)
     extra = 1 if likelihood.has_log_sd else 0
@@ -190,6 +192,18 @@ def bnn(
     return NetworkPosterior(
         flat.size + extra, num_rows, prior_sd, likelihood, logdensity, predict, join, split
     )
+
+
+def _check_parameters(params: Any) -> None:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not sum(leaf.size for _, leaf in leaves):
+        raise ValueError("the network has no parameters to sample")
+    for path, leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise ValueError(
+                f"parameters {name!r} of the network are {leaf.dtype}: chains move in real numbers alone"
+            )
 
 
 def _accumulated(function: Callable[[jax.Array, Any], jax.Array], parts: int) -> Callable[..., jax.Array]:
