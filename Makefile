@@ -10,7 +10,7 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_first_commit table1_rotations sghmc_friction uci uci_batch_size bench choices chaos test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci uci_batch_size bench choices chaos test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
 
 help:  ## list the targets
@@ -28,10 +28,13 @@ demo: $(STAMP)  ## quick block of Table 1: the ill-conditioned Gaussian under fo
 	$(BIN)/smile +experiment=table1 scale=quick target=icg
 	$(BIN)/smile-table table1 --scale quick
 
-table1: $(STAMP)  ## Table 1, its full-batch baselines and two thermostats, 78 runs; scale=smoke|quick|paper|full
+table1: $(STAMP)  ## Table 1 and its full-batch baselines, 54 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1 scale=$(scale)
 	$(BIN)/smile +experiment=table1_baseline scale=$(scale)
 	$(BIN)/smile +experiment=table1_baseline_grid scale=$(scale)
+	$(BIN)/smile-table table1 --scale $(scale)
+
+table1_thermostats: $(STAMP)  ## two thermostats beside Table 1, 24 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1_thermostats scale=$(scale)
 	$(BIN)/smile-table table1 --scale $(scale)
 

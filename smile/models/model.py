@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Model", "from_flax", "standardised"]
+__all__ = ["Model", "check_parameters", "from_flax", "standardised"]
 
 
 class Model(NamedTuple):
@@ -51,6 +51,19 @@ def from_flax(module: nn.Module) -> Model:
         return outputs
 
     return Model(init, apply)
+
+
+def check_parameters(params: Any) -> None:
+    """Raises ValueError where there is nothing to sample, or something that is no real number."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not sum(leaf.size for _, leaf in leaves):
+        raise ValueError("the network has no parameters to sample")
+    for path, leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise ValueError(
+                f"parameters {name!r} of the network are {leaf.dtype}: chains move in real numbers alone"
+            )
 
 
 def standardised(model: Model, mean: np.ndarray | float, scale: np.ndarray | float) -> Model:
