@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from smile.models import Model
+from smile.models import Model, check_parameters
 from smile.options import ConfigError, choice, either, integer, number, option, optional
 from smile.targets.options import TargetOptions
 
