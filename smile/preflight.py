@@ -85,7 +85,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError("command line", message, "option=value and the flags that smile --hydra-help lists")
 
     parser.error = fail  # type: ignore[method-assign]
-    return parser.parse_args(list(arguments))
+    parsed = parser.parse_args(list(arguments))
+    for flag in ("config_name", "config_path", "package"):
+        if (given := getattr(parsed, flag)) is not None:
+            valid = "nothing: there is one config.yaml; --config-dir adds a folder of choices of your own"
+            raise ConfigError(f"--{flag.replace('_', '-')}", given, valid)
+    return parsed
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -235,7 +240,8 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if name.startswith("submitit_"):
             raise ConfigError(group, name, "one that is installed: pip install 'smile-bnn[slurm]'") from None
-        raise ConfigError(group or "config", name, error.options or _first_line(error)) from None
+        valid = error.options or loader.get_group_options(group) or _first_line(error)
+        raise ConfigError(group or "config", name, valid) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_key(loader, overrides, error) from None
 

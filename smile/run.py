@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
+from smile.config.memory import check_memory
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         since = file_system_time(run_dir(configs[0]).parent) if configs else 0.0
         left = [config for config in configs if not is_done(config)]
+        if configs and left and launcher.kind != "plugin":
+            _configure_logging(command.logging)
     except (ConfigError, UnreadableError) as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
@@ -101,7 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not configs or launcher.kind == "plugin":
                 _run_hydra(command)
             elif left:
-                configure_log(command.logging)
                 pids, outcomes = run_all(command.jobs, launcher.at_once, since)
                 if any(outcome.state == "followed" for outcome in outcomes):
                     return 0  # the first host of the run answers for all of them
@@ -131,6 +133,15 @@ def _run_hydra(command: Command) -> None:
         return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+
+
+def _configure_logging(logging: DictConfig) -> None:
+    """Raises ConfigError where ``hydra.job_logging`` is nothing that Python's logging understands."""
+    try:
+        configure_log(logging)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError, OSError) as error:
+        given = f"{error.__cause__ or error}"
+        raise ConfigError("hydra.job_logging", given, "what logging.config.dictConfig understands") from None
 
 
 def _parse(cfg: DictConfig) -> RunConfig:
@@ -243,26 +254,46 @@ def _check_early(configs: Sequence[RunConfig]) -> None:
     for by_sampler in problems.values():
         config = next(iter(by_sampler.values()))
         prepare_jax(config)
-        from smile.execute.problem import (
-            check_sampler,
-            exact_target,
-            make_network,
-            subsampling_of,
-        )
-        from smile.targets import AnalyticTarget
+        with _room_for(config):
+            _check_problem(by_sampler)
 
-        if chosen := config.network:
-            network = make_network(chosen, config.seed)
-            subsampling = subsampling_of(network.posterior, network.batch_size)
-            for config in by_sampler.values():
-                check_sampler(config, subsampling)
-        elif isinstance(config.target, AnalyticTarget):
-            try:
-                config.noise.check(exact_target(config.target))
-            except ValueError as error:
-                factory = config.target.factory
-                where = ("target.factory", factory) if factory else ("target", config.target.name)
-                raise ConfigError(*where, f"a target that can be sampled; {error}") from None
-            for config in by_sampler.values():
-                noisy = config.noise.is_noisy
-                check_sampler(config, None if noisy else exact_target(config.target).subsampling)
+
+@contextmanager
+def _room_for(config: RunConfig) -> Iterator[None]:
+    """Raises ConfigError where a target, or a network, is larger than the memory of this machine."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
+        why = reason_of(error)
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in why:
+            raise
+        where = ("model", config.model.name) if config.model else ("target", config.target.name)
+        raise ConfigError(*where, f"one that fits into the memory; {why}") from None
+
+
+def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
+    config = next(iter(by_sampler.values()))
+    from smile.execute.problem import (
+        check_sampler,
+        exact_target,
+        make_network,
+        subsampling_of,
+    )
+    from smile.targets import AnalyticTarget
+
+    if chosen := config.network:
+        network = make_network(chosen, config.seed)
+        subsampling = subsampling_of(network.posterior, network.batch_size)
+        for config in by_sampler.values():
+            check_sampler(config, subsampling)
+            check_memory(config, network.posterior.dim)
+    elif isinstance(config.target, AnalyticTarget):
+        try:
+            config.noise.check(exact_target(config.target))
+        except ValueError as error:
+            factory = config.target.factory
+            where = ("target.factory", factory) if factory else ("target", config.target.name)
+            raise ConfigError(*where, f"a target that can be sampled; {error}") from None
+        for config in by_sampler.values():
+            noisy = config.noise.is_noisy
+            check_sampler(config, None if noisy else exact_target(config.target).subsampling)

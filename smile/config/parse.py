@@ -194,11 +194,12 @@ def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple
         raise ConfigError(
             "grid", cfg.grid.name, f"grid=common or a step_size, as there is no range for {choice}"
         ) from None
+    valid = f"0 < min < max and a whole num from 2 to {MOST_STEP_SIZES}"
+    wrong = ConfigError("grid", f"min={low} max={high} num={num}", valid)
     try:
-        low, high, num = number(0)(low), number(0)(high), integer(2)(num)
+        low, high, num = number(0)(low), number(0)(high), integer(2, MOST_STEP_SIZES)(num)
     except ValueError:
-        low = high = math.nan
-    if not low < high or num > MOST_STEP_SIZES:
-        valid = f"0 < min < max and a whole num from 2 to {MOST_STEP_SIZES}"
-        raise ConfigError("grid", f"min={low} max={high} num={num}", valid)
+        raise wrong from None
+    if not low < high:
+        raise wrong
     return parse_step_size(f"logspace({low}, {high}, {num})")
