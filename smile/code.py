@@ -170,7 +170,7 @@ def place_of(error: BaseException, module: str = "") -> str:
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if not file.startswith("<") and ((top and name == top) or _is_users(file)):
+        if os.path.isfile(file) and ((top and name == top) or _is_users(file)):
             found = f"{_shown(file)}, line {line}"
     cause = error.__cause__ or error.__context__
     return found or (place_of(cause, module) if cause is not None else "")

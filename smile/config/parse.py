@@ -16,6 +16,7 @@ from smile.choices import Choices
 from smile.code import code_digest, module_of
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig, TrackerConfig
+from smile.converters import Converter
 from smile.data import DATA
 from smile.kernels import SAMPLERS
 from smile.models import MODELS
@@ -194,12 +195,15 @@ def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple
         raise ConfigError(
             "grid", cfg.grid.name, f"grid=common or a step_size, as there is no range for {choice}"
         ) from None
-    valid = f"0 < min < max and a whole num from 2 to {MOST_STEP_SIZES}"
-    wrong = ConfigError("grid", f"min={low} max={high} num={num}", valid)
-    try:
-        low, high, num = number(0)(low), number(0)(high), integer(2, MOST_STEP_SIZES)(num)
-    except ValueError:
-        raise wrong from None
+    low, high = _of_grid("min", low, number(0)), _of_grid("max", high, number(0))
+    num = _of_grid("num", num, integer(2, MOST_STEP_SIZES))
     if not low < high:
-        raise wrong
+        raise ConfigError("grid.min", low, f"a number > 0 below grid.max={high}")
     return parse_step_size(f"logspace({low}, {high}, {num})")
+
+
+def _of_grid(name: str, given: Any, convert: Converter) -> Any:
+    try:
+        return convert(given)
+    except ValueError as error:
+        raise ConfigError(f"grid.{name}", given, str(error)) from None
