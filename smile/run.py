@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and configs[0].dry_run:
             _check_data(configs)
+            with _own_devices():
+                _check_early([config for config in configs if config.data is None or config.data.is_at_hand])
             print_plan(make_plan(configs, launcher.at_once))
             return 0
         with _own_devices():
@@ -226,7 +228,7 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
 
 
 def _check_data(configs: Sequence[RunConfig]) -> None:
-    """What is to be read can be, as far as that shows without a download."""
+    """What is to be downloaded or decoded can be, as far as that shows before."""
     for data in dict.fromkeys(config.data for config in configs):
         if data is not None:
             data.check()

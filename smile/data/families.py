@@ -34,10 +34,12 @@ class DataOptions(Options):
 
     Attributes:
         kind: what networks read: ``numbers`` in rows, pixels among them, or ``text``.
+        is_at_hand: whether reading needs no download and takes no longer than other checks.
     """
 
     group: ClassVar[str] = "data"
     kind: ClassVar[str] = "numbers"
+    is_at_hand: ClassVar[bool] = True
 
     digest: str = ""
 
@@ -54,7 +56,7 @@ class DataOptions(Options):
         return ""
 
     def check(self) -> None:
-        """Says at once what reading the data would say after all else, where that needs no download and no decoding.
+        """Says of data that are not at hand what can be said without reading them.
 
         Raises:
             ConfigError: in one line, what is wrong with the data.
@@ -119,6 +121,8 @@ class Fractions(DataOptions):
 class InFolder(DataOptions):
     """Data that are downloaded, or lie in the folder ``dir``."""
 
+    is_at_hand: ClassVar[bool] = False
+
     dir: str | None = option(optional(file_path), in_run_id=False)
 
     @property
@@ -149,11 +153,6 @@ class InFile(DataOptions):
             return short_digest(local_path(self.path).read_bytes()) if self.path else ""
         except OSError:  # which reading the data will explain
             return ""
-
-    def check(self) -> None:
-        """Reads the file."""
-        if self.path is not None:
-            load_dataset(self, 0)
 
 
 def short_digest(content: bytes) -> str:
