@@ -9,8 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
-from smile.config.memory import check_memory
+from smile.arguments import command_line
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir
@@ -29,7 +28,8 @@ from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
-from smile.sweep.attempt import attempt, is_done, prepare_jax, reason_of, run_dir
+from smile.sweep.attempt import attempt, is_done, reason_of, run_dir
+from smile.sweep.early import check_early, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
@@ -47,6 +47,7 @@ _logger = logging.getLogger(__name__)
 _CLOCK_TOLERANCE_SECONDS = 60
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line.
 
@@ -75,12 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and configs[0].dry_run:
             _check_data(configs)
-            with _own_devices():
-                _check_early([config for config in configs if config.data is None or config.data.is_at_hand])
+            with own_devices():
+                check_early([config for config in configs if config.data is None or config.data.is_at_hand])
             print_plan(make_plan(configs, launcher.at_once))
             return 0
-        with _own_devices():
-            _check_early(configs)
+        with own_devices():
+            check_early(configs)
         _check_folders(configs)
         if configs and launcher.kind in ("background", "slurm"):
             return _submit(command.jobs, launcher)
@@ -232,70 +233,3 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
     for data in dict.fromkeys(config.data for config in configs):
         if data is not None:
             data.check()
-
-
-@contextmanager
-def _own_devices() -> Iterator[None]:
-    """The devices that this process prepares are not those of the processes that it starts, here or on a cluster."""
-    flags = os.environ.get("XLA_FLAGS")
-    try:
-        yield
-    finally:
-        os.environ.pop("XLA_FLAGS", None)
-        if flags is not None:
-            os.environ["XLA_FLAGS"] = flags
-
-
-def _check_early(configs: Sequence[RunConfig]) -> None:
-    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
-    problems: dict[Any, dict[Any, RunConfig]] = {}
-    for config in configs:
-        if not is_done(config):
-            problem = (config.data, config.model, config.target, config.noise)
-            problems.setdefault(problem, {})[config.sampler] = config
-    for by_sampler in problems.values():
-        config = next(iter(by_sampler.values()))
-        prepare_jax(config)
-        with _room_for(config):
-            _check_problem(by_sampler)
-
-
-@contextmanager
-def _room_for(config: RunConfig) -> Iterator[None]:
-    """Raises ConfigError where a target, or a network, is larger than the memory of this machine."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
-        why = reason_of(error)
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in why:
-            raise
-        where = ("model", config.model.name) if config.model else ("target", config.target.name)
-        raise ConfigError(*where, f"one that fits into the memory; {why}") from None
-
-
-def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
-    config = next(iter(by_sampler.values()))
-    from smile.execute.problem import (
-        check_sampler,
-        exact_target,
-        make_network,
-        subsampling_of,
-    )
-    from smile.targets import AnalyticTarget
-
-    if chosen := config.network:
-        network = make_network(chosen, config.seed)
-        subsampling = subsampling_of(network.posterior, network.batch_size)
-        for config in by_sampler.values():
-            check_sampler(config, subsampling)
-            check_memory(config, network.posterior.dim)
-    elif isinstance(config.target, AnalyticTarget):
-        try:
-            config.noise.check(exact_target(config.target))
-        except ValueError as error:
-            factory = config.target.factory
-            where = ("target.factory", factory) if factory else ("target", config.target.name)
-            raise ConfigError(*where, f"a target that can be sampled; {error}") from None
-        for config in by_sampler.values():
-            noisy = config.noise.is_noisy
-            check_sampler(config, None if noisy else exact_target(config.target).subsampling)
