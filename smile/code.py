@@ -125,9 +125,14 @@ def _find(name: str) -> ModuleSpec | None:
 def _find_in(name: str, path: list[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
         where = [str(Path.cwd()), *sys.path] if finder is PathFinder and path is None else path
-        if (find := getattr(finder, "find_spec", None)) and (spec := find(name, where, None)):
-            found: ModuleSpec = spec
-            return found
+        try:
+            spec: ModuleSpec | None = finder.find_spec(name, where, None)
+        except KeyError:  # of a namespace package, which asks for one around it that is not imported
+            spec = ModuleSpec(name, None, is_package=True)
+            folders = (Path(one, name.rpartition(".")[2]) for one in path or ())
+            spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+        if spec is not None:
+            return spec
     return None
 
 
@@ -165,7 +170,7 @@ def place_of(error: BaseException, module: str = "") -> str:
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if not file.startswith("<") and ((top and name == top) or _is_users(file)):
+        if os.path.isfile(file) and ((top and name == top) or _is_users(file)):
             found = f"{_shown(file)}, line {line}"
     cause = error.__cause__ or error.__context__
     return found or (place_of(cause, module) if cause is not None else "")

@@ -10,6 +10,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,13 +37,14 @@ from omegaconf.errors import OmegaConfBaseException
 from smile.choices import config_folders
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
+from smile.overrides import check_name, num_values, quote_functions
 from smile.paths import conf_dir
-from smile.quoting import quoted
 from smile.sweep.frozen import Job
 
 __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
 _CONFIG_NAME = "config"
+_MOST_RUNS = 100_000
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -71,11 +73,6 @@ class Command(NamedTuple):
     logging: DictConfig
 
 
-def quote_functions(arguments: Sequence[str]) -> list[str]:
-    """Quotes ``logspace(...)``, paths and names of columns for Hydra's grammar, see ``smile.quoting``."""
-    return [quoted(argument) for argument in arguments]
-
-
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Hydra's own flags and overrides.
 
@@ -88,7 +85,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError("command line", message, "option=value and the flags that smile --hydra-help lists")
 
     parser.error = fail  # type: ignore[method-assign]
-    return parser.parse_args(list(arguments))
+    parsed = parser.parse_args(list(arguments))
+    for flag in ("config_name", "config_path", "package"):
+        if (given := getattr(parsed, flag)) is not None:
+            valid = "nothing: there is one config.yaml; --config-dir adds a folder of choices of your own"
+            raise ConfigError(f"--{flag.replace('_', '-')}", given, valid)
+    return parsed
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -126,6 +128,10 @@ def compose_command(arguments: argparse.Namespace) -> Command:
                 values = " ".join(overrides[len(master.hydra.overrides.hydra) :])
                 error.args = (f"{error} (run {number} of {len(batch)}: {values})",)
                 raise
+        if not isinstance(master.hydra.launcher, DictConfig):
+            raise ConfigError(
+                "hydra.launcher", master.hydra.launcher, "hydra/launcher=name, or one of its options"
+            )
         return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
 
 
@@ -137,9 +143,11 @@ def _jobs(
     def split() -> tuple[DictConfig, list[list[str]]]:
         parser = OverridesParser.create(config_loader=loader)
         parsed = parser.parse_overrides(overrides)
-        master = loader.load_configuration(
-            _CONFIG_NAME, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
-        )
+        for override in parsed:
+            check_name(loader, override)
+        master = _composed(loader, overrides, RunMode.MULTIRUN)
+        if master.hydra.job.chdir:
+            raise ConfigError("hydra.job.chdir", True, "false; results_dir= says where results go")
         if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
             for override in parsed:
                 if override.is_sweep_override():
@@ -151,10 +159,27 @@ def _jobs(
             return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
         task = parser.parse_overrides(params + list(master.hydra.overrides.task))
+        if not 0 < (runs := math.prod(map(num_values, task))) <= _MOST_RUNS:
+            given = " ".join(override.input_line or "" for override in task if override.is_sweep_override())
+            raise ConfigError("command line", given, f"1 to {_MOST_RUNS} runs, not {runs}")
         batch = BasicSweeper.split_arguments(task, None)[0]
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
     return _explained(loader, overrides, split)
+
+
+def _composed(loader: ConfigLoaderImpl, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+    """What Hydra composes.
+
+    Raises:
+        HydraException, OmegaConfBaseException: where it cannot, also for a reason that it has no exception for.
+    """
+    try:
+        return loader.load_configuration(_CONFIG_NAME, list(overrides), mode, validate_sweep_overrides=False)
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        raise HydraException(_first_line(error)) from error
 
 
 def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
@@ -169,7 +194,7 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
 
 
 def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
-    cfg = loader.load_configuration(_CONFIG_NAME, list(overrides), RunMode.RUN)
+    cfg = _composed(loader, overrides, RunMode.RUN)
     OmegaConf.set_struct(cfg, False)
     cfg.pop("hydra")
     return cfg
@@ -215,7 +240,8 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if name.startswith("submitit_"):
             raise ConfigError(group, name, "one that is installed: pip install 'smile-bnn[slurm]'") from None
-        raise ConfigError(group or "config", name, error.options or _first_line(error)) from None
+        valid = error.options or loader.get_group_options(group) or _first_line(error)
+        raise ConfigError(group or "config", name, valid) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_key(loader, overrides, error) from None
 
