@@ -177,7 +177,8 @@ def _load_sklearn(name: str) -> Table:
 
     match name:
         case "diabetes":
-            return Table(name, *datasets.load_diabetes(return_X_y=True), "regression")
+            x, y = datasets.load_diabetes(return_X_y=True)
+            return Table(name, x, y, "regression")
         case "digits" | "wine":
             found = getattr(datasets, f"load_{name}")()
             classes = tuple(str(label) for label in found.target_names)
