@@ -18,22 +18,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smile.choices import config_folders
+from smile.composition import CONFIG_NAME, Loader
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
 from smile.paths import conf_dir
@@ -42,19 +39,7 @@ from smile.sweep.frozen import Job
 
 __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
-_CONFIG_NAME = "config"
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
-
-class _PackagesOfChoices(SearchPathPlugin):
-    """YAML of packages that register choices as entry points stands beside ours."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in config_folders():
-            search_path.append(provider="entry points of smile", path=f"file://{folder}")
-
-
-Plugins.instance().register(_PackagesOfChoices)
 
 
 class Command(NamedTuple):
@@ -129,16 +114,14 @@ def compose_command(arguments: argparse.Namespace) -> Command:
         return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
 
 
-def _jobs(
-    loader: ConfigLoaderImpl, overrides: list[str], multirun: bool
-) -> tuple[DictConfig, list[list[str]]]:
+def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
     """What the sweeper and the launcher read, and override lists, one per job."""
 
     def split() -> tuple[DictConfig, list[list[str]]]:
         parser = OverridesParser.create(config_loader=loader)
         parsed = parser.parse_overrides(overrides)
         master = loader.load_configuration(
-            _CONFIG_NAME, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+            CONFIG_NAME, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
         if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
             for override in parsed:
@@ -157,8 +140,8 @@ def _jobs(
     return _explained(loader, overrides, split)
 
 
-def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
-    cfg = _load(loader, overrides)
+def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
+    cfg = loader.compose(overrides)
     from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
         parse,
         resolved,
@@ -168,15 +151,8 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
     return Job(config, resolved(cfg, config))
 
 
-def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
-    cfg = loader.load_configuration(_CONFIG_NAME, list(overrides), RunMode.RUN)
-    OmegaConf.set_struct(cfg, False)
-    cfg.pop("hydra")
-    return cfg
-
-
 @contextmanager
-def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
+def _config_loader(extra: str | None) -> Iterator[Loader]:
     """The loader that Hydra will use, with the user's ``--config-dir`` in front."""
     version.setbase("1.3")
     search_path = create_config_search_path(str(conf_dir()))
@@ -189,8 +165,8 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
         )
     GlobalHydra.instance().clear()
     try:
-        loader = Hydra.create_main_hydra2("smile", search_path).config_loader
-        assert isinstance(loader, ConfigLoaderImpl)
+        loader = Loader(search_path)
+        GlobalHydra.instance().initialize(Hydra("smile", loader))
         yield loader
     finally:
         GlobalHydra.instance().clear()
@@ -199,7 +175,7 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------
 
 
-def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
+def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
     try:
         return action()
     except ConfigError:
@@ -220,7 +196,7 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         raise _explain_key(loader, overrides, error) from None
 
 
-def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exception) -> ConfigError:
+def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> ConfigError:
     """An override whose name Hydra refused."""
     match = re.search(r"(Could not override|already at) '([^']+)'", str(error))
     key = match[2].split("@")[0] if match else ""
@@ -234,7 +210,7 @@ def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exce
         return ConfigError(name, value, [f"+{key}={choice}" for choice in choices])
     parent, _, _ = key.rpartition(".")
     try:
-        cfg = _load(loader, [o for o in overrides if o not in wrong])
+        cfg = loader.compose([o for o in overrides if o not in wrong])
         node = OmegaConf.select(cfg, parent) if parent else cfg
     except Exception:  # another override is wrong, too; this one is reported first
         node = None
