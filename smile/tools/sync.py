@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from smile.arguments import command_line
 from smile.checksum import DamagedError
 from smile.runs.compact import read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
@@ -25,6 +26,7 @@ _PUBLIC_SERVER = "https://api.wandb.ai"
 _SYNCED = ".synced"  # what wandb puts behind the name of a file that it has sent
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 where wandb did not take all runs, 2 where there is nothing to send."""
     parser = experiment_parser(
