@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corruptible import KINDS, Kind
@@ -119,16 +120,13 @@ def _outcome(
 @contextmanager
 def _noted(lines: list[str]) -> Iterator[None]:
     """Warnings of the package, instead of on the screen."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("smile")
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
+
+    def handle(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            lines.append(record.getMessage())
+
+    with mock.patch.object(logging.Logger, "handle", handle):  # a command sets all handlers anew
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
 
 
 @contextmanager

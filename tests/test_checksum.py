@@ -66,8 +66,13 @@ def test_a_config_that_changed_or_is_another_runs_is_refused_by_name(tmp_path: P
     (run / "config.yaml").write_bytes(content.replace(b"seed: 0", b"seed: 1"))
     with pytest.raises(DamagedError, match=r"aa/config\.yaml cannot be read"):
         read_config(run)
-    (run / "config.yaml").write_text("seed: 2\n")  # of a version without seals
-    assert read_config(run) == "seed: 2\n"
-    (run / "config.yaml").write_bytes(b"\xff")
+    old = "seed: 2\nresults_dir: results\n"  # of a version without seals
+    (run / "config.yaml").write_text(old)
+    assert read_config(run) == old
+    for end in range(len(old)):
+        (run / "config.yaml").write_text(old[:end])
+        with pytest.raises(DamagedError, match="it is truncated"):
+            read_config(run)
+    (run / "config.yaml").write_bytes(b"\xff\nresults_dir: a\n")
     with pytest.raises(DamagedError, match="no UTF-8"):
         read_config(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from smile import checksum
@@ -11,6 +12,8 @@ from smile.tracking.files import write_bytes_atomic
 __all__ = ["CONFIG_FILE", "read_config", "write_config"]
 
 CONFIG_FILE = "config.yaml"
+
+_LAST_WITHOUT_SEAL = re.compile(rb"(^|\n)results_dir: [^\n]*\n\Z")  # line of versions before there were seals
 
 
 def write_config(run_dir: Path, text: str) -> None:
@@ -28,8 +31,13 @@ def read_config(run_dir: Path) -> str:
     """
     file = run_dir / CONFIG_FILE
     content = file.read_bytes()
-    if checksum.place(content) and not checksum.is_sound(content, _seal(run_dir)):
-        raise DamagedError(file, "its bits have changed since it was written, or it is that of another run")
+    if checksum.place(content):
+        if not checksum.is_sound(content, _seal(run_dir)):
+            raise DamagedError(
+                file, "its bits have changed since it was written, or it is that of another run"
+            )
+    elif not _LAST_WITHOUT_SEAL.search(content):
+        raise DamagedError(file, "it is truncated, or something else than the config of a run")
     try:
         return content.decode()
     except UnicodeDecodeError:
