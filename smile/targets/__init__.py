@@ -18,6 +18,10 @@ from smile.targets.options import AnalyticTarget as AnalyticTarget
 from smile.targets.options import TargetOptions as TargetOptions
 from smile.targets.rosenbrock import Rosenbrock
 from smile.targets.rosenbrock import rosenbrock as rosenbrock
+from smile.targets.supports import interval as interval
+from smile.targets.supports import ordered as ordered
+from smile.targets.supports import positive as positive
+from smile.targets.supports import simplex as simplex
 
 TARGETS: Choices[TargetOptions] = Choices(
     "target",

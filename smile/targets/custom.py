@@ -29,7 +29,8 @@ def from_logdensity(
     """A target from a log density of one position.
 
     Args:
-        logdensity_fn: ``position -> scalar``, unnormalised.
+        logdensity_fn: ``position -> scalar``, unnormalised; parameters with a border, such as those that are positive,
+            are made of free numbers by the functions of ``smile.targets.supports``.
         initial_position: where chains start, any pytree of numbers or arrays of real ones, which become floating-point
             arrays; or a function ``key -> position``, so that chains start apart, without which R-hat is blind to what
             all of them miss.
