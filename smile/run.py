@@ -29,6 +29,7 @@ from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
 from smile.sweep.attempt import attempt, is_done, reason_of, run_dir
+from smile.sweep.changed import changed_since
 from smile.sweep.early import check_early, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with own_devices():
             check_early(configs)
         _check_folders(configs)
+        for line in changed_since(configs):
+            print(line, flush=True)
         if configs and launcher.kind in ("background", "slurm"):
             return _submit(command.jobs, launcher)
         if not configs and launcher.is_ours:
