@@ -11,7 +11,7 @@ args ?=
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci uci_batch_size bench choices chaos campaign test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos campaign test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
 
 help:  ## list the targets
@@ -58,7 +58,12 @@ table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of tar
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
 	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
+	$(BIN)/smile +experiment=uci_equal_gradients scale=$(scale) $(args)
 	$(BIN)/smile-table uci --scale $(scale)
+
+small_tables: $(STAMP)  ## the default against grids on three small tables, 36 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=small_tables scale=$(scale)
+	$(BIN)/smile-table small_tables --scale $(scale)
 
 uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharing; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)

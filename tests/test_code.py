@@ -7,6 +7,7 @@ from pathlib import Path
 
 import flax.linen as nn
 import pytest
+from omegaconf import OmegaConf
 
 from smile.code import code_digest, explained, place_of
 from smile.config.identity import identify, run_id, to_dict
@@ -16,6 +17,9 @@ from smile.execute.warm_start import _warm_start_digest
 from smile.options import ConfigError
 from smile.preflight import compose
 from smile.run import main
+from smile.sweep.attempt import run_dir
+from smile.sweep.changed import changed_since
+from smile.tracking import write_text_atomic
 
 TARGET = """
 import jax.numpy as jnp
@@ -127,6 +131,28 @@ def test_a_module_that_changes_after_the_run_was_named_is_not_run(here: Path) ->
     edited.target.build()  # what is in memory is what the run was named by
     with pytest.raises(ValueError, match="is not what it was"):
         compose(CHOSEN).target.build()
+
+
+def test_a_run_whose_code_or_data_changed_says_so(here: Path) -> None:
+    target(here, 1.0)
+    (here / "wine.csv").write_text("a,y\n" + "".join(f"{i},{i / 7}\n" for i in range(30)))
+    csv = ["target=bnn", "data=csv", "data.path=wine.csv", "data.target=y", "scale=smoke"]
+    before = [compose(CHOSEN), compose(csv), compose(["scale=smoke"])]
+    for config in before:
+        run_dir(config).mkdir(parents=True)
+        write_text_atomic(
+            run_dir(config) / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+        )
+    assert changed_since(before) == []
+    target(here, 0.2)
+    (here / "wine.csv").write_text("a,y\n" + "".join(f"{i},{i / 8}\n" for i in range(30)))
+    after = [compose(CHOSEN), compose(csv), compose(["scale=smoke"]), compose([*CHOSEN, "seed=1"])]
+    assert [line.partition(";")[0] for line in changed_since(after)] == [
+        f"custom none psmile: code changed since run {run_id(before[0])}",
+        f"bnn csv psmile: data changed since run {run_id(before[1])}",
+    ]
+    target(here, 1.0)
+    assert changed_since([compose(CHOSEN)]) == []  # it is what it was
 
 
 NET = """

@@ -1,78 +1,78 @@
-"""Runs that had the same options and other code or data: they have another id, and their results stay."""
+"""Runs that are others than before only because code or data of the user's have changed, which people are told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from smile.config.identity import GROUPS, run_id
+from smile.config.identity import GROUPS, identify, run_id
 from smile.config.run import RunConfig
-from smile.options import ConfigError
-from smile.paths import experiment_dir
-from smile.runs.compact import CONFIG_FILE, read_configs
-from smile.sweep.attempt import is_done
+from smile.sweep.attempt import run_dir
 
 __all__ = ["changed_since"]
 
-_DIGESTS = {"code": "the code", "digest": "the data"}  # field of a choice -> what it is a digest of
+
+class _Contents(NamedTuple):
+    """Digests of what a run was made of.
+
+    Attributes:
+        code: of its groups.
+        data: empty where no option names a file.
+    """
+
+    code: tuple[str, ...]
+    data: str
 
 
-def changed_since(configs: Sequence[RunConfig]) -> list[str]:
-    """One line for every run that is to be done and was done with other code, or on other data."""
-    wanted: dict[Path, dict[str, RunConfig]] = {}
+def changed_since(configs: Iterable[RunConfig]) -> list[str]:
+    """One line for every run that differs from finished ones in nothing but contents of files.
+
+    Args:
+        configs: of runs that are to start.
+    """
+    lines, known = [], dict[Path, dict[str, list[tuple[str, _Contents]]]]()
     for config in configs:
-        if any(_digests(config).values()) and not is_done(config):
-            folder = experiment_dir(config.results_dir, config.experiment, config.scale)
-            wanted.setdefault(folder, {})[_without_digests(config)] = config
-    lines = []
-    for folder, by_options in wanted.items():
-        for name, old in _with_digests(folder):
-            new = by_options.get(_without_digests(old))
-            if new is None or name == run_id(new):
-                continue
-            before = _digests(old)
-            what = dict.fromkeys(
-                _DIGESTS[key[1]] for key, now in _digests(new).items() if now != before.get(key)
-            )
-            lines.append(
-                f"{new.label}: {' and '.join(what)} changed since run {name}, which stays; this is run {run_id(new)}"
-            )
+        options, contents = _split(config)
+        if not any((*contents.code, contents.data)):
+            continue
+        folder = run_dir(config).parent
+        if folder not in known:
+            known[folder] = _finished(folder)
+        before = known[folder].get(options, [])
+        if not before or run_id(config) in (name for name, _ in before):
+            continue
+        name, old = before[-1]
+        what = [word for word, now, then in zip(("code", "data"), contents, old, strict=True) if now != then]
+        lines.append(
+            f"{config.label}: {' and '.join(what)} changed since run {name}; this one is {run_id(config)}"
+        )
     return lines
 
 
-def _with_digests(folder: Path) -> Iterator[tuple[str, RunConfig]]:
-    """Id and config of every run of an experiment that has a digest in its config."""
+def _finished(folder: Path) -> dict[str, list[tuple[str, _Contents]]]:
+    """Options -> name and contents of the runs that have them, the last one last."""
     from smile.config.parse import from_dict  # here, because it imports jax
 
-    texts = dict(read_configs(folder))
-    for file in sorted(folder.glob(f"runs/*/{CONFIG_FILE}")):
+    found: dict[str, list[tuple[str, _Contents]]] = {}
+    for file in sorted(folder.glob("*/config.yaml"), key=lambda file: file.stat().st_mtime):
         try:
-            texts[file.parent.name] = file.read_text()
-        except OSError:  # merged since it was listed
+            plain: Any = OmegaConf.to_container(OmegaConf.create(file.read_text()))
+            options, contents = _split(from_dict(plain))
+        except (OSError, ValueError, YAMLError):  # of another version of smile, or no config
             continue
-    for name, text in texts.items():
-        if not any(f"{key}: " in text for key in _DIGESTS):
-            continue
-        try:
-            plain = OmegaConf.to_container(OmegaConf.create(text))
-            assert isinstance(plain, dict)
-            yield name, from_dict({str(key): value for key, value in plain.items()})
-        except (ConfigError, ValueError, YAMLError):  # of another version
-            continue
+        found.setdefault(options, []).append((file.parent.name, contents))
+    return found
 
 
-def _digests(config: RunConfig) -> Mapping[tuple[str, str], str]:
-    chosen = {group: one for group in GROUPS if (one := getattr(config, group)) is not None}
-    return {(group, key): getattr(one, key, "") for group, one in chosen.items() for key in _DIGESTS}
-
-
-def _without_digests(config: RunConfig) -> str:
-    blank = {}
-    for group in GROUPS:
-        if (chosen := getattr(config, group)) is not None:
-            blank[group] = replace(chosen, **{key: "" for key in _DIGESTS if hasattr(chosen, key)})
-    return run_id(replace(config, **blank))
+def _split(config: RunConfig) -> tuple[str, _Contents]:
+    """All that determines a run's numbers but the contents of files, and those."""
+    identity = identify(config)
+    groups = [identity[group] for group in GROUPS if isinstance(identity.get(group), dict)]
+    code = tuple(group.pop("code", "") for group in groups)
+    data = (identity.get("data") or {}).pop("digest", "")
+    return json.dumps(identity, sort_keys=True), _Contents(code, data)
