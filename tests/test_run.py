@@ -393,8 +393,9 @@ def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
 def test_the_working_directory_may_be_read_only(
     execute: SimpleNamespace, mount: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(mount("ro"))
-    assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
+    with monkeypatch.context() as patch:
+        patch.chdir(mount("ro"))
+        assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
     assert len(execute.calls) == 3
 
 
