@@ -19,22 +19,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smile.choices import config_folders
+from smile.composition import CONFIG_NAME, Loader
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
 from smile.overrides import check_name, num_values, quote_functions
@@ -43,20 +40,8 @@ from smile.sweep.frozen import Job
 
 __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
-_CONFIG_NAME = "config"
 _MOST_RUNS = 100_000
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
-
-class _PackagesOfChoices(SearchPathPlugin):
-    """YAML of packages that register choices as entry points stands beside ours."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in config_folders():
-            search_path.append(provider="entry points of smile", path=f"file://{folder}")
-
-
-Plugins.instance().register(_PackagesOfChoices)
 
 
 class Command(NamedTuple):
@@ -135,9 +120,7 @@ def compose_command(arguments: argparse.Namespace) -> Command:
         return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
 
 
-def _jobs(
-    loader: ConfigLoaderImpl, overrides: list[str], multirun: bool
-) -> tuple[DictConfig, list[list[str]]]:
+def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
     """What the sweeper and the launcher read, and override lists, one per job."""
 
     def split() -> tuple[DictConfig, list[list[str]]]:
@@ -145,7 +128,15 @@ def _jobs(
         parsed = parser.parse_overrides(overrides)
         for override in parsed:
             check_name(loader, override)
-        master = _composed(loader, overrides, RunMode.MULTIRUN)
+        master = _guarded(
+            partial(
+                loader.load_configuration,
+                CONFIG_NAME,
+                overrides,
+                RunMode.MULTIRUN,
+                validate_sweep_overrides=False,
+            )
+        )
         if master.hydra.job.chdir:
             raise ConfigError("hydra.job.chdir", True, "false; results_dir= says where results go")
         if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
@@ -168,22 +159,22 @@ def _jobs(
     return _explained(loader, overrides, split)
 
 
-def _composed(loader: ConfigLoaderImpl, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:
     """What Hydra composes.
 
     Raises:
         HydraException, OmegaConfBaseException: where it cannot, also for a reason that it has no exception for.
     """
     try:
-        return loader.load_configuration(_CONFIG_NAME, list(overrides), mode, validate_sweep_overrides=False)
+        return compose()
     except (HydraException, OmegaConfBaseException):
         raise
     except Exception as error:
         raise HydraException(_first_line(error)) from error
 
 
-def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
-    cfg = _load(loader, overrides)
+def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
+    cfg = _guarded(partial(loader.compose, overrides))
     from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
         parse,
         resolved,
@@ -193,15 +184,8 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
     return Job(config, resolved(cfg, config))
 
 
-def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
-    cfg = _composed(loader, overrides, RunMode.RUN)
-    OmegaConf.set_struct(cfg, False)
-    cfg.pop("hydra")
-    return cfg
-
-
 @contextmanager
-def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
+def _config_loader(extra: str | None) -> Iterator[Loader]:
     """The loader that Hydra will use, with the user's ``--config-dir`` in front."""
     version.setbase("1.3")
     search_path = create_config_search_path(str(conf_dir()))
@@ -214,8 +198,8 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
         )
     GlobalHydra.instance().clear()
     try:
-        loader = Hydra.create_main_hydra2("smile", search_path).config_loader
-        assert isinstance(loader, ConfigLoaderImpl)
+        loader = Loader(search_path)
+        GlobalHydra.instance().initialize(Hydra("smile", loader))
         yield loader
     finally:
         GlobalHydra.instance().clear()
@@ -224,7 +208,7 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------
 
 
-def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
+def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
     try:
         return action()
     except ConfigError:
@@ -246,7 +230,7 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         raise _explain_key(loader, overrides, error) from None
 
 
-def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exception) -> ConfigError:
+def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> ConfigError:
     """An override whose name Hydra refused."""
     match = re.search(r"(Could not override|already at) '([^']+)'", str(error))
     key = match[2].split("@")[0] if match else ""
@@ -260,7 +244,7 @@ def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exce
         return ConfigError(name, value, [f"+{key}={choice}" for choice in choices])
     parent, _, _ = key.rpartition(".")
     try:
-        cfg = _load(loader, [o for o in overrides if o not in wrong])
+        cfg = loader.compose([o for o in overrides if o not in wrong])
         node = OmegaConf.select(cfg, parent) if parent else cfg
     except Exception:  # another override is wrong, too; this one is reported first
         node = None
