@@ -187,6 +187,7 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
         search_path.prepend(
             "command-line", f"file://{Path(extra).resolve()}", SearchPathQuery(provider="schema")
         )
+    hydra_of_caller = GlobalHydra.instance().hydra  # such as a script's that composes from Python
     GlobalHydra.instance().clear()
     try:
         loader = Hydra.create_main_hydra2("smile", search_path).config_loader
@@ -194,6 +195,7 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
         yield loader
     finally:
         GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = hydra_of_caller
 
 
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------

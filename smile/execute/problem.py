@@ -17,7 +17,7 @@ from smile.data import Dataset, load_dataset, source
 from smile.dotted import one_line
 from smile.models import Model, standardised
 from smile.options import ConfigError
-from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
+from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
 from smile.tuners import Adapted, AdaptingTuner, tuned
 from smile.tuners.base import TunedAlgorithm
 
@@ -25,6 +25,7 @@ __all__ = [
     "Network",
     "adapt",
     "algorithm_of",
+    "build_network",
     "check_sampler",
     "exact_target",
     "full_batch",
@@ -157,8 +158,30 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     Raises:
         ConfigError: in one line, what does not fit together.
     """
-    options = chosen.target
-    dataset = load_dataset(chosen.data, seed)
+    prior = Prior(chosen.target.prior, chosen.target.prior_scale)
+    given = chosen.model.factory or chosen.model.name
+    return build_network(chosen.target, load_dataset(chosen.data, seed), chosen.model.build, prior, given)
+
+
+def build_network(
+    options: NetworkTarget,
+    dataset: Dataset,
+    make_model: Callable[[int, int | None], Model],
+    prior: Prior,
+    given: str,
+) -> Network:
+    """The posterior of a network on data that have been read.
+
+    Args:
+        options: likelihood and batches; ``prior`` stands in place of theirs.
+        dataset: to learn.
+        make_model: ``(num_outputs, context) -> network``.
+        prior: of the parameters.
+        given: what messages call the network.
+
+    Raises:
+        ConfigError: in one line, what does not fit together.
+    """
     batches = source(dataset)
     batch_size = options.rows_per_batch(batches.num_choices)
     if batch_size is not None and batch_size > batches.num_choices:
@@ -171,14 +194,12 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     if name not in valid:
         raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
     using = likelihood(name, dataset.num_classes)
-    model = chosen.model.build(using.num_outputs, dataset.context)
+    model = make_model(using.num_outputs, dataset.context)
     if np.any(dataset.x_mean != 0) or np.any(dataset.x_scale != 1):
         model = standardised(model, dataset.x_mean, dataset.x_scale)
-    prior = Prior(options.prior, options.prior_scale)
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
         posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
     except (TypeError, ValueError) as error:
-        given = chosen.model.factory or chosen.model.name
         raise ConfigError("model", given, one_line(error)) from None
     return Network(dataset, model, posterior, batch_size)
