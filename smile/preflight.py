@@ -33,6 +33,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from smile import __version__
 from smile.choices import config_folders
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
@@ -82,12 +83,16 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: where a flag is unknown.
     """
-    parser = get_args_parser()
+    # Hydra's own --version shows Hydra's.
+    parser = argparse.ArgumentParser(
+        parents=[get_args_parser()], add_help=False, conflict_handler="resolve", prog="smile"
+    )
 
     def fail(message: str) -> NoReturn:
         raise ConfigError("command line", message, "option=value and the flags that smile --hydra-help lists")
 
     parser.error = fail  # type: ignore[method-assign]
+    parser.add_argument("--version", action="version", version=f"smile {__version__}")
     return parser.parse_args(list(arguments))
 
 
