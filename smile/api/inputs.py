@@ -129,7 +129,9 @@ def encode(inputs: Inputs, x: Any) -> np.ndarray:
     names = [column.name for column in inputs.columns]
     if inputs.is_named and is_named:
         if absent := [name for name in names if name not in table.columns]:
-            raise InputError(f"X has no column {absent[0]!r}, which the fit had; it has {_list(table.columns)}")
+            raise InputError(
+                f"X has no column {absent[0]!r}, which the fit had; it has {_list(table.columns)}"
+            )
         table = table[names]
     elif table.shape[1] != len(names):
         raise InputError(f"X: got {table.shape[1]} columns; valid: {len(names)}, as in the fit")
@@ -225,19 +227,21 @@ def _is_words(name: str, series: pd.Series, present: pd.Series) -> bool:
         return True
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if pd.api.types.is_complex_dtype(dtype):
-            raise InputError(f"column {name!r} of X holds complex numbers; valid: real ones, words, categories")
+            raise InputError(
+                f"column {name!r} of X holds complex numbers; valid: real ones, words, categories"
+            )
         return False
     if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
         raise InputError(f"column {name!r} of X holds {dtype}; valid: numbers, words, categories")
     are_numbers = [_is_number(cell) for cell in present]
     if any(are_numbers) and not all(are_numbers):
         row = int(np.flatnonzero(~series.isna().to_numpy())[are_numbers.index(False)])
-        raise InputError(
-            f"column {name!r} of X mixes numbers and words: row {row} has {series.iloc[row]!r}"
-        )
+        raise InputError(f"column {name!r} of X mixes numbers and words: row {row} has {series.iloc[row]!r}")
     odd = next((cell for cell in present if not isinstance(cell, str | int | float | np.number | bool)), None)
     if odd is not None:
-        raise InputError(f"column {name!r} of X holds {type(odd).__name__}; valid: numbers, words, categories")
+        raise InputError(
+            f"column {name!r} of X holds {type(odd).__name__}; valid: numbers, words, categories"
+        )
     return not any(are_numbers)
 
 
@@ -289,5 +293,3 @@ def _shown(column: Column) -> str:
 def _list(names: Any) -> str:
     names = [repr(name) for name in names]
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-
-

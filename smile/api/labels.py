@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from smile.api.inputs import InputError
-from smile.data import Task
+from smile.data.dataset import Task
 
 __all__ = ["Labels", "Likelihood", "learn_labels"]
 
@@ -36,7 +36,7 @@ def learn_labels(y: Any, likelihood: Likelihood, keep: np.ndarray) -> Labels:
 
     Args:
         y: (rows,) of numpy, jax or pandas.
-        likelihood: ``auto`` takes floats for a regression; whole numbers, words, categories and truth values for classes.
+        likelihood: ``auto`` takes floats for a regression; whole numbers, words, categories, truth values for classes.
         keep: which rows are meant, (rows,) bool.
 
     Raises:
@@ -59,7 +59,9 @@ def learn_labels(y: Any, likelihood: Likelihood, keep: np.ndarray) -> Labels:
     series = series.reset_index(drop=True)[keep]
     if (lacks := series.isna()).any():
         where = int(series.index[lacks][0])
-        raise InputError(f"y has {lacks.sum()} missing values, the first in row {where}: leave these rows out")
+        raise InputError(
+            f"y has {lacks.sum()} missing values, the first in row {where}: leave these rows out"
+        )
     is_float = pd.api.types.is_float_dtype(series.dtype)
     if likelihood in ("homoscedastic", "heteroscedastic") or (likelihood == "auto" and is_float):
         return Labels("regression", (), _as_numbers(series))

@@ -48,8 +48,8 @@ def architecture(network: Any) -> Architecture:
     Args:
         network: one of
 
-            - a flax linen module, or a flax nnx module, with as many outputs as the likelihood needs: 1 (homoscedastic),
-              2 (heteroscedastic: mean, log standard deviation), or the number of classes;
+            - a flax linen or nnx module with as many outputs as the likelihood needs: 1 (homoscedastic), 2
+              (heteroscedastic: mean, log standard deviation), or the number of classes;
             - a function of the number of outputs that returns any of these, or of ``rngs`` that returns an nnx module;
               a dotted path to one, such as ``my_nets.make``;
             - a pair ``(init, apply)``: ``init(key, x) -> params``, ``apply(params, x) -> (rows, outputs)``;
@@ -233,7 +233,7 @@ def _path_of(found: Any) -> str | None:
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
-    return field.default is not dataclasses.MISSING and (value is field.default or value == field.default)
+    return value is field.default or (_is_plain(value) and value == field.default)
 
 
 def _is_plain(value: Any) -> bool:

@@ -15,13 +15,15 @@ from smile.base import Build, Subsampling, Target
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
 from smile.dotted import one_line
+from smile.kernels import Sampler
 from smile.models import Model, standardised
 from smile.options import ConfigError
 from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
-from smile.tuners import Adapted, AdaptingTuner, tuned
+from smile.tuners import Adapted, AdaptingTuner, Tuner, TunerOptions, tuned
 from smile.tuners.base import TunedAlgorithm
 
 __all__ = [
+    "Dynamics",
     "Network",
     "adapt",
     "algorithm_of",
@@ -38,6 +40,24 @@ __all__ = [
 # ---- chains --------------------------------------------------------------------------------------
 
 
+class Dynamics(NamedTuple):
+    """What moves chains, where there is no ``RunConfig``, whose attributes these are.
+
+    Attributes:
+        sampler: the dynamics.
+        tuner: step-size control.
+        step_size: initial ones; empty where the tuner finds it.
+        replications: chains of every step size.
+        num_steps: of a chain.
+    """
+
+    sampler: Sampler
+    tuner: TunerOptions
+    step_size: tuple[float, ...]
+    replications: int
+    num_steps: int
+
+
 class Algorithm(NamedTuple):
     """The kernel and the tuner of a run.
 
@@ -51,12 +71,13 @@ class Algorithm(NamedTuple):
 
 
 def algorithm_of(
-    config: RunConfig,
+    config: RunConfig | Dynamics,
     logdensity_fn: Callable[[Any, Any], jax.Array],
     num_steps: int,
     unit: int = 1,
     subsampling: Subsampling | None = None,
     dimension: int | None = None,
+    around: Callable[[Tuner], Tuner] = lambda tuner: tuner,
 ) -> Algorithm:
     """The kernel and the tuner that the config names.
 
@@ -66,12 +87,13 @@ def algorithm_of(
         unit: see ``smile.base.Build``.
         subsampling: how batches are drawn, where that is known.
         dimension: number of scalars in a position, for a tuner that needs it.
+        around: what is made of the tuner.
     """
     tuning = config.tuner
     build = Build(
         num_steps, unit, tuning.wants_reference_kernel, subsampling, dimension, tuning.wants_same_batch_energy
     )
-    tuner = config.tuner.build(build)
+    tuner = around(config.tuner.build(build))
 
     def of(parameters: Any) -> TunedAlgorithm:
         return tuned(config.sampler.build(build, parameters)(logdensity_fn), tuner)
@@ -85,7 +107,10 @@ def check_sampler(config: RunConfig, subsampling: Subsampling | None) -> None:
 
 
 def adapt(
-    config: RunConfig, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array
+    config: RunConfig | Dynamics,
+    logdensity_fn: Callable[[Any], jax.Array],
+    positions: Any,
+    keys: jax.Array,
 ) -> tuple[Adapted, int]:
     """Where all chains start, step sizes varying slowest, and how many steps of each it took to find that out.
 

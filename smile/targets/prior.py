@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["Prior", "ScaleRule", "scales"]
 
-# ``(names of a leaf from the root, its shape) -> scale`` above zero: a number, or an array that broadcasts to the shape.
+# ``(names of a leaf from the root, its shape) -> scale`` above zero, a number or an array that broadcasts to the shape.
 ScaleRule = Callable[[tuple[str, ...], tuple[int, ...]], Any]
 
 

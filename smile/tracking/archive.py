@@ -77,7 +77,9 @@ def read_archive(path: Path, kind: str, version: int) -> Archive:
     except FileNotFoundError:
         raise ArchiveError(path, "there is no such file") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArchiveError(path, f"no whole file of smile's: truncated, or of another kind ({error})") from None
+        raise ArchiveError(
+            path, f"no whole file of smile's: truncated, or of another kind ({error})"
+        ) from None
     digest = arrays.pop(_DIGEST, None)
     if digest is None or _FACTS not in arrays:
         raise ArchiveError(path, "not a file of smile's")
