@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from smile.api.choices import smile as smile
     from smile.api.fit import Fit as Fit
     from smile.api.inputs import InputError as InputError
+    from smile.api.loop import as_blackjax as as_blackjax
     from smile.api.sample import Draws as Draws
-    from smile.api.sample import as_blackjax as as_blackjax
     from smile.api.sample import sample as sample
     from smile.api.saved import load as load
     from smile.models.model import Model as Model
@@ -45,7 +45,7 @@ _PLACES = {
     "load": "smile.api.saved",
     "Draws": "smile.api.sample",
     "sample": "smile.api.sample",
-    "as_blackjax": "smile.api.sample",
+    "as_blackjax": "smile.api.loop",
     "Model": "smile.models.model",
     "ConfigError": "smile.options",
     "ArchiveError": "smile.tracking.archive",

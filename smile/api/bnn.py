@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +14,7 @@ import numpy as np
 import smile
 from smile import random
 from smile.api import choices
+from smile.api.bar import bar
 from smile.api.fit import Fit
 from smile.api.inputs import InputError, Missing, learn_inputs
 from smile.api.labels import Labels, Likelihood, learn_labels
@@ -144,7 +143,10 @@ class BNN:
         )
         table = Table("X", x, labels.y, labels.task, tuple(map(str, labels.classes)), (*names, "y"))
         dataset, units = split_with_units(table, seed=seed, train=train, validation=validation)
-        with jax.enable_x64(dtype == "float64"), _bar(config, progress) as advance:
+        with (
+            jax.enable_x64(dtype == "float64"),
+            bar(config.num_steps, config.sampler.name, progress) as advance,
+        ):
             network = self._network(config, dataset, dtype, temperature)
             run = _run(config, network, keep, advance)
         options = {
@@ -295,24 +297,3 @@ def _composed(
     found = dataclasses.replace(config, **parts, **changes)
     check_together(found)
     return found
-
-
-@contextmanager
-def _bar(config: RunConfig, is_shown: bool) -> Iterator[Advance]:
-    """A bar over the steps of a chain, in a terminal or a notebook."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-        TextColumn("ETA"), TimeRemainingColumn(),
-    )  # fmt: skip
-    is_shown = is_shown and (console.is_terminal or console.is_jupyter)
-    with Progress(*columns, console=console, disable=not is_shown, transient=True) as bar:
-        task = bar.add_task("warm start", total=config.num_steps)
-
-        def advance(num_steps: int, note: str = "") -> None:
-            bar.update(task, advance=num_steps, description=note or config.sampler.name)
-
-        yield advance

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from smile.api.inputs import InputError, Inputs, encode
@@ -125,7 +126,7 @@ class Fit:
     def parameters(self) -> dict[str, np.ndarray]:
         """The draws by name of the leaf, (chains, draws, ...)."""
         chains, draws, dim = self.draws.shape
-        tree, log_sd = jax.vmap(self.posterior.split)(self.draws.reshape(-1, dim))
+        tree, log_sd = jax.vmap(self.posterior.split)(jnp.asarray(self.draws.reshape(-1, dim)))
         found = {
             ".".join(jax.tree_util.keystr((key,), simple=True) for key in path): np.asarray(leaf).reshape(
                 chains, draws, *leaf.shape[1:]

@@ -140,7 +140,7 @@ def _from_nnx(module: nnx.Module, shown: str) -> Model:
 
     Entries that are drawn independently have the same law in any order, and constants stay what they are.
     """
-    graph, variables, others = nnx.split(module, nnx.Param, ...)
+    graph, variables, others = _split(module)
     _check_parameters_only(module, others, shown)
 
     def init(key: jax.Array, x: jax.Array) -> Any:
@@ -163,13 +163,19 @@ def _from_nnx_factory(function: Callable[..., Any], shown: str) -> Model:
         raise NetworkError(f"{shown}(rngs=...) raised {one_line(error)}") from None
     if not isinstance(module, nnx.Module):
         raise NetworkError(f"{shown}(rngs=...) returned {_name(module)}, not an nnx module")
-    graph, variables, others = nnx.split(module, nnx.Param, ...)
+    graph, variables, others = _split(module)
     _check_parameters_only(module, others, shown)
 
     def init(key: jax.Array, x: jax.Array) -> Any:
-        return nnx.to_pure_dict(nnx.split(function(rngs=nnx.Rngs(key)), nnx.Param, ...)[1])
+        return nnx.to_pure_dict(_split(function(rngs=nnx.Rngs(key)))[1])
 
     return Model(init, _nnx_apply(graph, variables, others))
+
+
+def _split(module: nnx.Module) -> tuple[Any, Any, Any]:
+    """Its graph, its parameters, and all other variables."""
+    graph, *states = nnx.split(module, nnx.Param, ...)
+    return graph, states[0], states[1]
 
 
 def _nnx_apply(graph: Any, variables: Any, others: Any) -> Callable[[Any, jax.Array], jax.Array]:

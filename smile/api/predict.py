@@ -6,7 +6,6 @@ Averages over draws are those of ``smile.metrics.predictive``, which also measur
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import jax
@@ -41,7 +40,7 @@ class Predictor:
         self._posterior, self._draws, self._num_classes = posterior, draws, num_classes
         self._rows_at_once = rows_at_once
         self._accumulate = jax.jit(self._add)
-        self._all = jax.jit(lambda draws, x: jax.vmap(partial(posterior.predict, x=x))(draws))
+        self._all = jax.jit(lambda draws, x: jax.vmap(lambda draw: posterior.predict(draw, x))(draws))
 
     def moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the mixture over draws of every row, in units of the network, float64."""

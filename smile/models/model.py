@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import InvalidRngError
 
 __all__ = ["Model", "from_flax", "standardised"]
 
@@ -29,7 +30,8 @@ def from_flax(module: nn.Module) -> Model:
     """A flax module whose only variables are parameters.
 
     Raises:
-        ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm.
+        ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm; from
+            ``apply``, where it draws random numbers, as Dropout does.
     """
 
     def init(key: jax.Array, x: jax.Array) -> Any:
@@ -42,7 +44,13 @@ def from_flax(module: nn.Module) -> Model:
         return variables["params"]
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
-        outputs = module.apply({"params": params}, x)
+        try:
+            outputs = module.apply({"params": params}, x)
+        except InvalidRngError:
+            raise ValueError(
+                f"{type(module).__name__} draws random numbers (Dropout?), which makes the log density random: leave "
+                "it out, or deterministic=True; draws of the posterior stand in for it"
+            ) from None
         assert isinstance(outputs, jax.Array)
         return outputs
 
