@@ -80,6 +80,10 @@ def dynamics_of(
     num_steps: int,
 ) -> Dynamics:
     tuner = composed("sampler=psmile", "tuner=none").tuner if tuner is None else tuner
+    if not isinstance(sampler, Sampler):
+        raise ConfigError("sampler", sampler, "one such as smile.psmile()")
+    if not isinstance(tuner, TunerOptions):
+        raise ConfigError("tuner", tuner, "one such as smile.energy_variance()")
     check_tuner(tuner, sampler)
     if isinstance(tuner, AdaptingTuner):
         if step_size is not None or schedule is not None:

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,8 @@ def architecture(network: Any) -> Architecture:
 
             - a flax linen or nnx module with as many outputs as the likelihood needs: 1 (homoscedastic), 2
               (heteroscedastic: mean, log standard deviation), or the number of classes;
-            - a function of the number of outputs that returns any of these, or of ``rngs`` that returns an nnx module;
+            - a function of the number of outputs that returns any of these, or of ``rngs`` (and that number before it) that
+              returns an nnx module;
               a dotted path to one, such as ``my_nets.make``;
             - a pair ``(init, apply)``: ``init(key, x) -> params``, ``apply(params, x) -> (rows, outputs)``;
             - ``smile.mlp(16, 16)``, or other options of a network of ``smile.models``.
@@ -119,13 +121,10 @@ def _model(network: Any, shown: str) -> Model:
 
 
 def _called(function: Callable[..., Any], outputs: int, shown: str) -> Model:
-    """What a function makes: of the number of outputs, or an nnx module of ``rngs``."""
-    try:
-        names = list(inspect.signature(function).parameters)
-    except ValueError:
-        names = []
+    """What a function makes: of the number of outputs, or an nnx module of ``rngs``, or of both."""
+    names = _arguments(function)
     if "rngs" in names:
-        return _from_nnx_factory(function, shown)
+        return _from_nnx_factory(function if names == ["rngs"] else partial(function, outputs), shown)
     try:
         made = function(outputs)
     except Exception as error:
@@ -133,6 +132,18 @@ def _called(function: Callable[..., Any], outputs: int, shown: str) -> Model:
     if isinstance(made, ModelOptions):
         return made.build(outputs)
     return _model(made, _name(made))
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """Names of those that must be given."""
+    of = function.__init__ if isinstance(function, type) else function  # nnx hides the signatures of classes
+    try:
+        parameters = inspect.signature(of).parameters.values()
+    except ValueError:
+        return []
+    named = [one.name for one in parameters if one.default is one.empty and one.kind < one.VAR_POSITIONAL]
+    keywords = [one.name for one in parameters if one.default is one.empty and one.kind == one.KEYWORD_ONLY]
+    return [name for name in (*named, *keywords) if name != "self"]
 
 
 def _from_nnx(module: nnx.Module, shown: str) -> Model:
