@@ -132,6 +132,11 @@ class Target:
         frame: what aligned noise is aligned with.
         noise_length: over which spatially varied noise falls by e, in the public code; None where it has none.
         subsampling: how batches are drawn, where they are of rows and nothing else makes the gradients noisy.
+        batch_of_step: ``(key, step, chains) -> batch`` of a sequence in which batches depend on each other, such as
+            epochs, with the same key at every step; None: those of ``draw_batch``, independent of each other.
+        observe: ``position -> (k, *chains)``, what is measured of a position; None: all its scalars.
+        reference: draws of what is observed, (n, k), in the units of their own means and standard deviations, where
+            somebody else's sampler had to find them.
     """
 
     name: str
@@ -148,6 +153,9 @@ class Target:
     frame: Frame = field(default_factory=Frame)
     noise_length: float | None = None
     subsampling: Subsampling | None = None
+    batch_of_step: Callable[[PRNGKey, jax.Array, tuple[int, ...]], Batch] | None = None
+    observe: Callable[[Position], jax.Array] | None = None
+    reference: np.ndarray | None = None
 
     def started_exactly(self) -> Target:
         """The same target whose chains start at exact draws, one position of which is an array.

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from smile.choices import Choices
+from smile.config import lengths as lengths  # its resolvers
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig, TrackerConfig
 from smile.data import DATA

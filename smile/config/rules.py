@@ -96,7 +96,10 @@ def _check_analytic(config: RunConfig) -> None:
     if config.sampler.is_full_batch and noise.is_noisy:
         valid = f"none with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("noise", noise.name, valid)
-    if config.sampler.needs_noise and not noise.is_noisy and not target.factory:
+    if config.sampler.is_full_batch and target.has_batches:
+        valid = f"full with sampler={config.sampler.name}, because it is the full-batch baseline"
+        raise ConfigError("target.batch_size", getattr(target, "batch_size", None), valid)
+    if config.sampler.needs_noise and not (noise.is_noisy or target.has_batches or target.factory):
         valid = f"a number > 0 with noise=none: without noise sampler={config.sampler.name} is not ergodic"
         raise ConfigError("sampler.L", None, valid)
     if noise.needs_scales and not target.has_known_scales:

@@ -139,6 +139,10 @@ def measure(
         if target.published:
             values["bias_published"] = biases[moments][:, target.published].mean(axis=1)
         values |= {f"bias_{name}": bias.mean(axis=1) for name, bias in biases.items()}
+    if target.reference is not None:
+        values |= metrics.posterior_errors(
+            samples.mean, samples.second_moment, samples.draws, target.reference
+        )
     if exact_draws is not None:
         distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
@@ -211,6 +215,8 @@ def _names(target: Target) -> list[str]:
 def _exact_draws(options: AnalyticTarget) -> Reference | None:
     """Prepared once for the runs of a process that share a target."""
     target = exact_target(options)
+    if target.reference is not None:
+        return metrics.reference(target.reference)
     if target.sample is None:
         return None
     return metrics.reference(np.asarray(target.sample(random.key(_EXACT_SEED), _NUM_EXACT_DRAWS), np.float32))

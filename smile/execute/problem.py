@@ -120,6 +120,7 @@ def full_batch(target: Target) -> Target:
     return target.replace(
         logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
         draw_batch=lambda key, chains: (),
+        batch_of_step=None,
         full_batch=(),
         subsampling=None,
     )

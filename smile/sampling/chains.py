@@ -27,11 +27,12 @@ DRAWS_PER_CHUNK = 10
 
 
 class Samples(NamedTuple):
-    """What is kept of all chains; pytree positions are flattened, ``dim`` scalars per chain.
+    """What is kept of all chains: what the target observes, or flattened positions, ``dim`` scalars per chain.
 
     Attributes:
         second_moment: mean over draws of x_i^2, (chains, dim), float64.
         draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
+        mean: over draws of x_i, (chains, dim), float64.
         step_size: of each chain at the end, (chains,).
         gradient_evaluations: of one chain.
         counts: by name, how often something happened in each chain, (chains,): ``num_divergent`` unless the target is
@@ -40,6 +41,7 @@ class Samples(NamedTuple):
 
     second_moment: np.ndarray
     draws: np.ndarray
+    mean: np.ndarray
     step_size: np.ndarray
     gradient_evaluations: int
     counts: Mapping[str, np.ndarray]
@@ -62,10 +64,24 @@ def trailing_chains(target: Target) -> Target:
             return target.draw_batch(key, ())
         return jax.vmap(lambda k: target.draw_batch(k, ()), out_axes=-1)(jax.random.split(key, chains[0]))
 
-    def logdensity(position: Any, batch: Any) -> jax.Array:
-        return jax.vmap(target.logdensity, in_axes=-1, out_axes=-1)(position, batch)
+    def vmapped(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.vmap(function, in_axes=-1, out_axes=-1)
 
-    return target.replace(logdensity=logdensity, draw_batch=draw_batch, handles_chains=True)
+    of_step, observe = target.batch_of_step, target.observe
+
+    def batch_of_step(key: jax.Array, step: jax.Array, chains: tuple[int, ...]) -> Any:
+        assert of_step is not None
+        if not chains:
+            return of_step(key, step, ())
+        return jax.vmap(lambda k: of_step(k, step, ()), out_axes=-1)(jax.random.split(key, chains[0]))
+
+    return target.replace(
+        logdensity=vmapped(target.logdensity),
+        draw_batch=draw_batch,
+        batch_of_step=of_step and batch_of_step,
+        observe=observe and vmapped(observe),
+        handles_chains=True,
+    )
 
 
 def num_chunks(num_draws: int) -> int:
@@ -104,35 +120,45 @@ def sample(
     chunk_draws = num_steps // thinning // chunks
     keep_every = -(-chunk_draws // DRAWS_PER_CHUNK)
     key_start, key_chunks = jax.random.split(key)
+    key_batches = jax.random.fold_in(key_chunks, chunks)
+    observe = target.observe or _flatten
+
+    def batch_of(key: jax.Array, step: jax.Array) -> Any:
+        if target.batch_of_step is not None:
+            return target.batch_of_step(key_batches, step, (chains,))
+        return target.draw_batch(key, (chains,))
 
     @partial(jax.jit, donate_argnums=0)
-    def run_chunk(state: _Counted, chunk: jax.Array) -> tuple[_Counted, jax.Array, jax.Array]:
+    def run_chunk(
+        state: _Counted, chunk: jax.Array
+    ) -> tuple[_Counted, tuple[jax.Array, jax.Array], jax.Array]:
         keys = jax.random.split(jax.random.fold_in(key_chunks, chunk), (chunk_draws, thinning, 2))
         looked_at = (chunk * chunk_draws + jnp.arange(chunk_draws) + 1) * thinning > burn_in
 
-        def one_step(state: _Counted, keys: jax.Array) -> tuple[_Counted, None]:
-            batch = target.draw_batch(keys[0], (chains,))
-            tuned, info = algorithm.step(keys[1], state.tuned, batch)
+        def one_step(state: _Counted, xs: tuple[jax.Array, jax.Array]) -> tuple[_Counted, None]:
+            keys, step = xs
+            tuned, info = algorithm.step(keys[1], state.tuned, batch_of(keys[0], step))
             if target.is_finite:
                 return state._replace(tuned=tuned), None
             return _Counted(tuned, state.num_divergent + info.is_divergent), None
 
-        def one_draw(
-            carry: tuple[_Counted, jax.Array, jax.Array], xs: tuple[jax.Array, ...]
-        ) -> tuple[Any, None]:
-            state, total, kept = carry
+        def one_draw(carry: tuple[_Counted, Any, jax.Array], xs: tuple[jax.Array, ...]) -> tuple[Any, None]:
+            state, (first, second), kept = carry
             keys, counts, index = xs
-            state, _ = jax.lax.scan(one_step, state, keys)
-            position = _flatten(state.tuned.kernel.position)
-            total = total + jnp.where(counts, position**2, 0.0)
-            kept = jax.lax.dynamic_update_index_in_dim(kept, position, index // keep_every, 0)
-            return (state, total, kept), None
+            steps = (chunk * chunk_draws + index) * thinning + jnp.arange(thinning)
+            state, _ = jax.lax.scan(one_step, state, (keys, steps))
+            observed = observe(state.tuned.kernel.position)
+            first = first + jnp.where(counts, observed, 0.0)
+            second = second + jnp.where(counts, observed**2, 0.0)
+            kept = jax.lax.dynamic_update_index_in_dim(kept, observed, index // keep_every, 0)
+            return (state, (first, second), kept), None
 
-        position = _flatten(state.tuned.kernel.position)
-        kept = jnp.zeros((-(-chunk_draws // keep_every), *position.shape), position.dtype)
+        shape = jax.eval_shape(observe, state.tuned.kernel.position)
+        zeros = jnp.zeros(shape.shape, shape.dtype)
+        kept = jnp.zeros((-(-chunk_draws // keep_every), *shape.shape), shape.dtype)
         xs = (keys, looked_at, jnp.arange(chunk_draws))
-        (state, total, kept), _ = jax.lax.scan(one_draw, (state, jnp.zeros_like(position), kept), xs)
-        return state, total, kept
+        (state, totals, kept), _ = jax.lax.scan(one_draw, (state, (zeros, zeros), kept), xs)
+        return state, totals, kept
 
     start = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))
     tuned, gradients_per_step = start(key_start, jnp.asarray(step_size))
@@ -140,18 +166,20 @@ def sample(
     totals, draws = [], []
     for chunk in range(chunks):
         state, total, kept = run_chunk(state, jnp.int32(chunk))
-        totals.append(np.asarray(total, np.float64).T)
+        totals.append([np.asarray(one, np.float64).T for one in total])
         draws.append(np.asarray(kept))
         on_chunk(chunk_draws * thinning)
 
     draw_steps = (np.arange(chunks * chunk_draws) + 1) * thinning
     counts = (draw_steps > burn_in).reshape(chunks, chunk_draws).sum(1)
     full = counts == chunk_draws
+    mean, second_moment = np.sum(totals, axis=0) / counts.sum()
     return Samples(
-        second_moment=np.sum(totals, axis=0) / counts.sum(),
+        second_moment=second_moment,
         draws=np.concatenate(
             [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
         ).transpose(2, 0, 1),
+        mean=mean,
         step_size=np.asarray(state.tuned.step_size, np.float64),
         gradient_evaluations=int(gradients_per_step) * num_steps,
         counts=_counts(state, target.is_finite),
