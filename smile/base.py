@@ -29,11 +29,13 @@ class SamplingAlgorithm(NamedTuple):
         init: ``(position, key, batch) -> state``; the batch is that of the first stored gradient.
         step: ``(key, state, batch, step_size) -> (state, info)``; pure, one transition.
         restart: ``(key, old, new) -> state``: where a chain goes on whose step from old to new is undone.
+        weight: ``state -> (*chains,)``, how much the position counts in averages over a chain; None: all the same.
     """
 
     init: Callable[[Position, PRNGKey, Batch], State]
     step: Callable[[PRNGKey, State, Batch, jax.Array], tuple[State, Any]]
     restart: Callable[[PRNGKey, State, State], State] = lambda key, old, new: old
+    weight: Callable[[State], jax.Array] | None = None
 
 
 # From the log density of a batch to a kernel.
@@ -134,6 +136,7 @@ class Target:
         subsampling: how batches are drawn, where they are of rows and nothing else makes the gradients noisy.
         batch_of_step: ``(key, step, chains) -> batch`` of a sequence in which batches depend on each other, such as
             epochs, with the same key at every step; None: those of ``draw_batch``, independent of each other.
+        divides: whether a batch is rows along its leading axis, of which the log density takes any number.
         observe: ``position -> (k, *chains)``, what is measured of a position; None: all its scalars.
         reference: draws of what is observed, (n, k), in the units of their own means and standard deviations, where
             somebody else's sampler had to find them.
@@ -154,6 +157,7 @@ class Target:
     noise_length: float | None = None
     subsampling: Subsampling | None = None
     batch_of_step: Callable[[PRNGKey, jax.Array, tuple[int, ...]], Batch] | None = None
+    divides: bool = False
     observe: Callable[[Position], jax.Array] | None = None
     reference: np.ndarray | None = None
 

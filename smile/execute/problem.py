@@ -30,6 +30,7 @@ __all__ = [
     "full_batch",
     "make_network",
     "make_target",
+    "stacked",
     "subsampling_of",
 ]
 
@@ -106,7 +107,18 @@ def make_target(config: RunConfig) -> Target:
         return full_batch(target)
     if config.noise.is_noisy:  # which is not that of rows
         target = target.replace(subsampling=None)
-    return config.noise.add(target)
+    target = config.noise.add(target)
+    return target if target.divides or config.sampler.parts == 1 else stacked(target, config.sampler.parts)
+
+
+def stacked(target: Target, parts: int) -> Target:
+    """The same target whose batches are independent ones, one behind the other along their leading axes."""
+
+    def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> Any:
+        drawn = [target.draw_batch(one, chains) for one in jax.random.split(key, parts)]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+
+    return target.replace(draw_batch=draw_batch, batch_of_step=None)
 
 
 @cache

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smile.base import Target
+from smile.sampling.weights import equally_weighted
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
@@ -30,8 +31,8 @@ class Samples(NamedTuple):
     """What is kept of all chains: what the target observes, or flattened positions, ``dim`` scalars per chain.
 
     Attributes:
-        second_moment: mean over draws of x_i^2, (chains, dim), float64.
-        draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
+        second_moment: mean over draws of x_i^2, with the kernel's weights, (chains, dim), float64.
+        draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim), all of the same weight.
         mean: over draws of x_i, (chains, dim), float64.
         step_size: of each chain at the end, (chains,).
         gradient_evaluations: of one chain.
@@ -52,6 +53,13 @@ class _Counted(NamedTuple):
 
     tuned: TunedState
     num_divergent: jax.Array
+
+
+class _Draw(NamedTuple):
+    """What is looked at: the weight, (chains,), and what is observed, (dim, chains)."""
+
+    weight: jax.Array
+    observed: jax.Array
 
 
 def trailing_chains(target: Target) -> Target:
@@ -128,10 +136,15 @@ def sample(
             return target.batch_of_step(key_batches, step, (chains,))
         return target.draw_batch(key, (chains,))
 
+    def drawn(state: TunedState) -> _Draw:
+        seen = observe(state.kernel.position)
+        weight = algorithm.weight
+        return _Draw(jnp.ones(chains, seen.dtype) if weight is None else weight(state), seen)
+
     @partial(jax.jit, donate_argnums=0)
     def run_chunk(
         state: _Counted, chunk: jax.Array
-    ) -> tuple[_Counted, tuple[jax.Array, jax.Array], jax.Array]:
+    ) -> tuple[_Counted, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         keys = jax.random.split(jax.random.fold_in(key_chunks, chunk), (chunk_draws, thinning, 2))
         looked_at = (chunk * chunk_draws + jnp.arange(chunk_draws) + 1) * thinning > burn_in
 
@@ -142,22 +155,28 @@ def sample(
                 return state._replace(tuned=tuned), None
             return _Counted(tuned, state.num_divergent + info.is_divergent), None
 
-        def one_draw(carry: tuple[_Counted, Any, jax.Array], xs: tuple[jax.Array, ...]) -> tuple[Any, None]:
-            state, (first, second), kept = carry
+        def one_draw(carry: tuple[_Counted, Any, Any], xs: tuple[jax.Array, ...]) -> tuple[Any, None]:
+            state, totals, kept = carry
             keys, counts, index = xs
             steps = (chunk * chunk_draws + index) * thinning + jnp.arange(thinning)
             state, _ = jax.lax.scan(one_step, state, (keys, steps))
-            observed = observe(state.tuned.kernel.position)
-            first = first + jnp.where(counts, observed, 0.0)
-            second = second + jnp.where(counts, observed**2, 0.0)
-            kept = jax.lax.dynamic_update_index_in_dim(kept, observed, index // keep_every, 0)
-            return (state, (first, second), kept), None
+            draw = drawn(state.tuned)
+            powers = (draw.weight, draw.observed, draw.observed**2)
+            if algorithm.weight is not None:
+                powers = (draw.weight, draw.weight * powers[1], draw.weight * powers[2])
+            totals = tuple(total + jnp.where(counts, x, 0.0) for total, x in zip(totals, powers, strict=True))
+            kept = jax.tree.map(
+                lambda all, one: jax.lax.dynamic_update_index_in_dim(all, one, index // keep_every, 0),
+                kept,
+                draw,
+            )
+            return (state, totals, kept), None
 
-        shape = jax.eval_shape(observe, state.tuned.kernel.position)
-        zeros = jnp.zeros(shape.shape, shape.dtype)
-        kept = jnp.zeros((-(-chunk_draws // keep_every), *shape.shape), shape.dtype)
+        shapes = jax.eval_shape(drawn, state.tuned)
+        weight, observed = (jnp.zeros(shape.shape, shape.dtype) for shape in shapes)
+        kept = jax.tree.map(lambda x: jnp.zeros((-(-chunk_draws // keep_every), *x.shape), x.dtype), shapes)
         xs = (keys, looked_at, jnp.arange(chunk_draws))
-        (state, totals, kept), _ = jax.lax.scan(one_draw, (state, (zeros, zeros), kept), xs)
+        (state, totals, kept), _ = jax.lax.scan(one_draw, (state, (weight, observed, observed), kept), xs)
         return state, totals, kept
 
     start = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))
@@ -167,18 +186,22 @@ def sample(
     for chunk in range(chunks):
         state, total, kept = run_chunk(state, jnp.int32(chunk))
         totals.append([np.asarray(one, np.float64).T for one in total])
-        draws.append(np.asarray(kept))
+        draws.append(jax.tree.map(np.asarray, kept))
         on_chunk(chunk_draws * thinning)
 
     draw_steps = (np.arange(chunks * chunk_draws) + 1) * thinning
     counts = (draw_steps > burn_in).reshape(chunks, chunk_draws).sum(1)
     full = counts == chunk_draws
-    mean, second_moment = np.sum(totals, axis=0) / counts.sum()
+    weight, mean, second_moment = (sum(one) for one in zip(*totals, strict=True))
+    whole = [draw for draw, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
+    found = np.concatenate([draw.observed for draw in whole]).transpose(2, 0, 1)
+    if algorithm.weight is not None:
+        found = equally_weighted(found, np.concatenate([draw.weight for draw in whole]).T)
+    with np.errstate(invalid="ignore"):  # a chain that left the numbers
+        mean, second_moment = mean / weight[:, None], second_moment / weight[:, None]
     return Samples(
         second_moment=second_moment,
-        draws=np.concatenate(
-            [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
-        ).transpose(2, 0, 1),
+        draws=found,
         mean=mean,
         step_size=np.asarray(state.tuned.step_size, np.float64),
         gradient_evaluations=int(gradients_per_step) * num_steps,

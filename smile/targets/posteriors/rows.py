@@ -98,6 +98,7 @@ def row_target(name: str, model: RowModel, reference: Reference, batch_size: int
         logdensity=lambda position, batch: _logdensity(model, position, batch),
         draw_batch=draw_batch,
         batch_of_step=None if batch_size is None else batch_of_step,
+        divides=True,
         observe=observe,
         reference=((_observed_draws(model, reference) - reference.mean) / reference.sd).astype(np.float32),
         subsampling=None if batch_size is None else Subsampling(num_rows, batch_size, model.prior_sd),
