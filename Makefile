@@ -75,6 +75,8 @@ fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_
 
 posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS chains; scale=smoke|quick|paper
 	$(BIN)/smile +experiment=posteriors scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_independent scale=$(scale)
 	$(BIN)/smile +experiment=posteriors_full_batch scale=$(scale)
 	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
 	$(BIN)/smile-table posteriors --scale $(scale)

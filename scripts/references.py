@@ -43,6 +43,9 @@ class Effort(NamedTuple):
 
 
 EFFORT = {
+    "diabetes_hierarchy": Effort(target_acceptance=0.95),
+    "diabetes_funnel": Effort(target_acceptance=0.95),
+    "diabetes_mlp": Effort(8, 1000, 3000, 0.8),
     "digits_softmax": Effort(4, 300, 1300, double=False),
 }
 
@@ -79,6 +82,10 @@ def reference_of(name: str, effort: Effort, seed: int) -> Reference:
     model = row_model(name)
     start = time.monotonic()
     draws = nuts(model, effort, jax.random.key(seed))
+    symmetry = model.symmetry
+    if symmetry is not None:  # compared in one half, whichever of them each draw was found in
+        mirrored = np.asarray(jax.vmap(jax.vmap(symmetry))(draws))
+        draws = np.where(draws[..., 1:2] >= draws[..., :1], draws, mirrored)
     seen = np.asarray(jax.jit(jax.vmap(jax.vmap(lambda x: observed(model, x))))(draws))
     rhat, ess = rank_diagnostics(seen)
     said = f"{name}: R-hat {rhat.max():.4f}, bulk ESS {ess.min():,.0f}, {time.monotonic() - start:.0f} s"
@@ -88,8 +95,11 @@ def reference_of(name: str, effort: Effort, seed: int) -> Reference:
             f"{said}: needs R-hat below {MOST_RHAT} and more than {FEWEST_EFFECTIVE}: give it more draws"
         )
     flat = draws.reshape(-1, model.dim)
+    if symmetry is not None:
+        flat = np.stack([flat, np.asarray(jax.vmap(symmetry)(flat))], axis=1).reshape(-1, model.dim)
+        seen = np.asarray(jax.vmap(lambda x: observed(model, x))(flat))
     count = min(2000, MOST_NUMBERS // model.dim, len(flat))
-    thinned = flat[np.linspace(0, len(flat) - 1, count).astype(int)].astype(np.float32)
+    thinned = flat[np.linspace(0, len(flat) - 1, count).round().astype(int)].astype(np.float32)
     logdensity = jax.jit(jax.vmap(full_logdensity(model)))(jnp.asarray(thinned[:NUM_CHECKED], float))
     seen = seen.reshape(len(flat), -1)
     return Reference(

@@ -84,6 +84,14 @@ _DECLARED = (
         )
     ),
     Metric(
+        "sd_ratio_predicted",
+        "standard deviation over the posterior's as the noise of batches predicts, median of the coordinates",
+        comparable=False,
+        ideal=1.0,
+        chosen_by="sliced_wasserstein",
+        heading="predicted",
+    ),
+    Metric(
         "interval_coverage_90",
         "posterior mass of the central 90 % intervals",
         comparable=False,

@@ -91,6 +91,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     exact_draws = _exact_draws(options)
     values = measure(target, samples, options.moments, exact_draws)
     values |= diagnose(samples, config.replications)
+    values |= predict(config, target, chains.step_size)
     if config.short_steps is not None:
         # Independent of the chains above, like the public code's.
         short = sample(
@@ -147,6 +148,19 @@ def measure(
         distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
     return values
+
+
+def predict(config: RunConfig, target: Target, step_size: np.ndarray) -> dict[str, np.ndarray]:
+    """What theory says of every chain's spread, median over coordinates, where it says anything."""
+    if target.batch_noise is None:
+        return {}
+    ratios = {}
+    for size in np.unique(step_size):
+        langevin = config.sampler.langevin(float(size), target.batch_noise)
+        if langevin is None:
+            return {}
+        ratios[size] = np.median(metrics.predicted_sd_ratios(target.batch_noise, langevin))
+    return {"sd_ratio_predicted": np.array([ratios[size] for size in step_size])}
 
 
 def diagnose(samples: Samples, replications: int) -> dict[str, np.ndarray]:

@@ -106,7 +106,7 @@ def make_target(config: RunConfig) -> Target:
     if config.sampler.is_full_batch:
         return full_batch(target)
     if config.noise.is_noisy:  # which is not that of rows
-        target = target.replace(subsampling=None)
+        target = target.replace(subsampling=None, batch_noise=None)
     target = config.noise.add(target)
     return target if target.divides or config.sampler.parts == 1 else stacked(target, config.sampler.parts)
 
@@ -135,6 +135,7 @@ def full_batch(target: Target) -> Target:
         batch_of_step=None,
         full_batch=(),
         subsampling=None,
+        batch_noise=None,
     )
 
 

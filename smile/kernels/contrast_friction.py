@@ -31,9 +31,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from smile import tree
-from smile.base import Build, Info, Kernel, SamplingAlgorithm
+from smile.base import BatchNoise, Build, Info, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels.checks import check_count, check_is_noisy, check_range, check_step_size
 from smile.kernels.sampler import Sampler
 from smile.options import integer, number, option
@@ -91,12 +92,10 @@ def contrast_friction(
         sampled_fraction: M b / N in [0, 1), of the rows that are in a batch, where rows are drawn without replacement.
 
     Returns:
-        A sampling algorithm whose batch is divided along its leading axis into three, a remainder left out; one
-        gradient of each part per step.
+        A sampling algorithm whose batch is divided along its leading axis into three, a remainder left out.
 
     Raises:
-        ValueError: from the call, ``init`` or ``step``, where an argument or a shape is not as it says, the batch is
-            empty, or too small to be divided.
+        ValueError: from the call, ``init`` or ``step``, where an argument, a shape or the batch is not as it says.
     """
     check_range("most_noise", most_noise, "(0, inf)")
     check_range("refreshment", refreshment, "[0, inf)")
@@ -105,20 +104,17 @@ def contrast_friction(
     value_and_grad = tree.value_and_grad(logdensity_fn)
 
     def evaluate(position: Any, batch: Any) -> tuple[jax.Array, Any, Any, Any]:
-        """Mean log density, g, and the contrasts."""
         check_is_noisy(batch, "contrast friction")
         values, gradients = zip(*(value_and_grad(position, part) for part in _parts(batch)), strict=True)
         mean, *pair = contrasts(gradients)
-        first, second = jax.tree.map(lambda d: math.sqrt(1 - sampled_fraction) * d, pair)
-        return sum(values) / NUM_PARTS, mean, first, second
+        scaled = jax.tree.map(lambda d: math.sqrt(1 - sampled_fraction) * d, pair)
+        return sum(values) / NUM_PARTS, mean, *scaled
 
     def init(position: Any, key: jax.Array, batch: Any) -> ContrastFrictionState:
         logdensity, gradient, _, contrast = evaluate(position, batch)
         zero = jnp.zeros(logdensity.shape, jax.tree.leaves(position)[0].dtype)
-        velocity = tree.random_normal(key, position)
-        return ContrastFrictionState(
-            position, velocity, gradient, contrast, zero, zero, jnp.zeros(zero.shape, jnp.int32)
-        )
+        velocity, count = tree.random_normal(key, position), jnp.zeros(zero.shape, jnp.int32)
+        return ContrastFrictionState(position, velocity, gradient, contrast, zero, zero, count)
 
     def step(
         key: jax.Array, state: ContrastFrictionState, batch: Any, step_size: jax.Array
@@ -151,9 +147,8 @@ def contrast_friction(
         longest_squared = step_size / noise
         interval = jnp.sqrt(longest_squared / (1 + longest_squared * squares[0] / most_noise))
         interval = jnp.where(count < measured_steps, 0.0, interval).astype(h.dtype)
-        new = ContrastFrictionState(
-            position, velocity, gradient, second, interval, noise.astype(h.dtype), count.astype(jnp.int32)
-        )
+        noise, count = noise.astype(h.dtype), count.astype(jnp.int32)
+        new = ContrastFrictionState(position, velocity, gradient, second, interval, noise, count)
         norm = tree.vdot(position, position, chain_ndim)
         is_divergent = ~(jnp.isfinite(norm) & jnp.isfinite(logdensity) & jnp.isfinite(interval))
         return new, Info(jnp.full_like(norm, jnp.nan), is_divergent, jnp.int32(NUM_PARTS))
@@ -183,8 +178,14 @@ class ContrastFriction(Sampler):
 
     @property
     def needs_noise(self) -> bool:
-        """Friction is that of the contrasts."""
+        """For friction."""
         return True
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """With the interval of noise that has its mean strength."""
+        longest = math.sqrt(step_size / np.trace(noise.covariance))
+        interval = longest / math.sqrt(1 + step_size / self.most_noise)
+        return Langevin(interval, self.refreshment / longest, "all")
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """Contrast friction."""

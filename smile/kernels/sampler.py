@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from smile.base import Build, Kernel
+from smile.base import BatchNoise, Build, Kernel, Langevin
 from smile.options import Options
 
 __all__ = ["Sampler"]
@@ -41,6 +41,10 @@ class Sampler(Options):
     def needs_subsampling(self) -> bool:
         """Whether gradients must be those of some rows of many, see ``smile.base.Subsampling``."""
         return False
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """The Langevin equation that the sampler is close to; None: nobody has derived one."""
+        return None
 
     @abstractmethod
     def build(self, build: Build, adapted: Any = ()) -> Kernel:

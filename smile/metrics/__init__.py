@@ -1,5 +1,6 @@
 """Numbers from samples."""
 
+from smile.metrics.batch_noise import predicted_sd_ratios as predicted_sd_ratios
 from smile.metrics.bias import second_moment_bias as second_moment_bias
 from smile.metrics.diagnostics import rank_diagnostics as rank_diagnostics
 from smile.metrics.diagnostics import rhat_and_ess as rhat_and_ess

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import ClassVar
+from functools import cache, partial
+from typing import ClassVar, Literal
 
 from smile.base import Target
-from smile.options import ConfigError, either, integer, option, text
+from smile.options import ConfigError, choice, either, integer, option, text
 from smile.targets.options import AnalyticTarget
-from smile.targets.posteriors import regressions
+from smile.targets.posteriors import hierarchies, networks, regressions
 from smile.targets.posteriors.reference import check_density, read
 from smile.targets.posteriors.rows import RowModel, full_logdensity, row_target
 
@@ -22,7 +22,16 @@ POSTERIORS: Mapping[str, Callable[[], RowModel]] = {
     "digits_softmax": regressions.softmax,
     "diabetes_poisson": regressions.poisson,
     "diabetes_student_t": regressions.student_t,
+    "diabetes_hierarchy": partial(hierarchies.hierarchy, centred=False),
+    "diabetes_funnel": partial(hierarchies.hierarchy, centred=True),
+    "diabetes_mixture": hierarchies.mixture,
+    "diabetes_mlp": networks.mlp,
 }
+
+
+def _independent(target: Target) -> Target:
+    noise = target.batch_noise
+    return target.replace(batch_of_step=None, batch_noise=noise and noise._replace(batches=None))
 
 
 @cache
@@ -37,6 +46,7 @@ class Posterior(AnalyticTarget):
 
     Attributes:
         batch_size: rows of a batch; None: all.
+        batches: follow each other through epochs, or are independent of each other, both without replacement.
         reference: digest of the draws that it is compared with, so that results against others have another run id;
             nobody but this class needs to say it.
     """
@@ -44,6 +54,7 @@ class Posterior(AnalyticTarget):
     has_known_scales: ClassVar[bool] = False
 
     batch_size: int | None = option(either({"full": None, None: None}, integer(1)))
+    batches: Literal["epochs", "independent"] = option(choice("epochs", "independent"), default="epochs")
     reference: str = option(text, default="")
 
     def __post_init__(self) -> None:
@@ -68,4 +79,5 @@ class Posterior(AnalyticTarget):
         model = row_model(self.name)
         reference, _ = read(self.name)
         check_density(self.name, reference, full_logdensity(model))
-        return row_target(self.name, model, reference, self.batch_size)
+        target = row_target(self.name, model, reference, self.batch_size)
+        return target if self.batches == "epochs" else _independent(target)

@@ -11,14 +11,14 @@ import numpy as np
 
 from smile.targets.posteriors.rows import RowModel
 
-__all__ = ["logistic", "poisson", "softmax", "student_t"]
+__all__ = ["logistic", "poisson", "softmax", "standard_normal", "standardised", "student_t", "table"]
 
 _NU = 4.0  # degrees of freedom of the robust regression
 
 
 def logistic() -> RowModel:
     """Malignant or benign from 30 standardised features and an intercept (breast cancer, N = 569, d = 31)."""
-    x, y = _table("breast_cancer")
+    x, y = table("breast_cancer")
 
     def log_likelihood(beta: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         return -jax.nn.softplus((1 - 2 * y) * (x @ beta))
@@ -46,7 +46,7 @@ def poisson() -> RowModel:
 
     The counts vary four times as much as Poisson's: the noise of batches is more than the Fisher information says.
     """
-    x, y = _table("diabetes")
+    x, y = table("diabetes")
 
     def log_likelihood(beta: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         eta = x @ beta
@@ -57,14 +57,14 @@ def poisson() -> RowModel:
 
 def student_t() -> RowModel:
     """Progression of diabetes with residuals of four degrees of freedom and an unknown scale (N = 442, d = 12)."""
-    x, y = _table("diabetes")
+    x, y = table("diabetes")
 
     def log_likelihood(position: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         beta, log_scale = position[:-1], position[-1]
         z = (y - x @ beta) * jnp.exp(-log_scale)
         return -0.5 * (_NU + 1) * jnp.log1p(z**2 / _NU) - log_scale
 
-    return RowModel((_with_intercept(x), _standardised(y)), x.shape[1] + 2, standard_normal, log_likelihood)
+    return RowModel((_with_intercept(x), standardised(y)), x.shape[1] + 2, standard_normal, log_likelihood)
 
 
 def standard_normal(position: jax.Array) -> jax.Array:
@@ -73,15 +73,16 @@ def standard_normal(position: jax.Array) -> jax.Array:
 
 
 @cache
-def _table(name: str) -> tuple[np.ndarray, np.ndarray]:
+def table(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features and the raw target of a data set of scikit-learn."""
     from sklearn import datasets  # here: it takes a second
 
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    return _standardised(x), y.astype(np.float64)
+    return standardised(x), y.astype(np.float64)
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
+def standardised(x: np.ndarray) -> np.ndarray:
+    """Mean zero and standard deviation one, column by column."""
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
 

@@ -15,12 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smile.base import Subsampling, Target
+from smile.base import BatchNoise, Subsampling, Target
 from smile.data.batches import epoch_batch_indices
 from smile.options import ConfigError
 from smile.targets.posteriors.reference import Reference
 
 __all__ = ["RowModel", "full_logdensity", "observed", "row_target"]
+
+
+_DRAWS_PER_COORDINATE = 20  # that the inverse of their covariance needs
+_DRAWS_OF_NOISE = 20  # over which its covariance is averaged
 
 
 class RowModel(NamedTuple):
@@ -35,6 +39,8 @@ class RowModel(NamedTuple):
         observe: ``position -> (k,)``, what is compared where positions themselves are not identified; None: these.
         reference_coordinates: ``z -> (position, log |det d position / dz|)``, coordinates in which NUTS has an easier
             time; None: those of the position.
+        symmetry: ``position -> position``, its own inverse, which changes no density: NUTS need not find the other
+            half; None: there is none. Of the two, the one whose second scalar is the larger counts as the first half.
     """
 
     rows: tuple[np.ndarray, ...]
@@ -44,6 +50,7 @@ class RowModel(NamedTuple):
     prior_sd: Any = 1.0
     observe: Callable[[jax.Array], jax.Array] | None = None
     reference_coordinates: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
+    symmetry: Callable[[jax.Array], jax.Array] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -91,6 +98,7 @@ def row_target(name: str, model: RowModel, reference: Reference, batch_size: int
         # float32 would lose the digits of a mean far from zero if it were subtracted after the average
         return (observed(model, position) - mean) / sd
 
+    subsampling = None if batch_size is None else Subsampling(num_rows, batch_size, model.prior_sd)
     return Target(
         name=name,
         dim=model.dim,
@@ -101,13 +109,35 @@ def row_target(name: str, model: RowModel, reference: Reference, batch_size: int
         divides=True,
         observe=observe,
         reference=((_observed_draws(model, reference) - reference.mean) / reference.sd).astype(np.float32),
-        subsampling=None if batch_size is None else Subsampling(num_rows, batch_size, model.prior_sd),
+        subsampling=subsampling,
+        batch_noise=None if subsampling is None else _batch_noise(model, reference, subsampling),
     )
 
 
 def _observed_draws(model: RowModel, reference: Reference) -> np.ndarray:
     draws = jnp.asarray(reference.draws, jnp.float32)
     return np.asarray(jax.jit(jax.vmap(lambda x: observed(model, x)))(draws), np.float64)
+
+
+def _batch_noise(model: RowModel, reference: Reference, subsampling: Subsampling) -> BatchNoise | None:
+    """As far as one Gaussian can say it: of several modes, or of functions alone, it cannot.
+
+    The precision is that of the draws, or, where they are too few for that, minus the Hessian at their mean.
+    """
+    if model.observe is not None or model.symmetry is not None:
+        return None
+    draws = np.asarray(reference.draws, np.float64)
+    with jax.enable_x64(True):
+        if len(draws) < _DRAWS_PER_COORDINATE * model.dim:
+            hessian = jax.jit(jax.hessian(full_logdensity(model)))
+            precision = -np.asarray(hessian(jnp.asarray(reference.mean)))
+        else:
+            precision = np.linalg.inv(np.cov(draws.T))
+        of_rows = jax.jit(jax.jacfwd(lambda x: model.log_likelihood(x, *map(jnp.asarray, model.rows))))
+        some = draws[:: max(1, len(draws) // _DRAWS_OF_NOISE)]
+        covariance = np.mean([np.cov(np.asarray(of_rows(jnp.asarray(x))).T) for x in some], axis=0)
+    rows, size = subsampling.num_rows, subsampling.batch_size
+    return BatchNoise(precision, (1 - size / rows) * rows**2 / size * covariance, subsampling, rows / size)
 
 
 def _logdensity(model: RowModel, position: jax.Array, batch: Any) -> jax.Array:
