@@ -10,7 +10,7 @@ scale ?= quick
 args ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_published table1_first_commit table1_rotations sghmc_friction uci uci_batch_size bench choices chaos test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
@@ -28,10 +28,13 @@ demo: $(STAMP)  ## quick block of Table 1: the ill-conditioned Gaussian under fo
 	$(BIN)/smile +experiment=table1 scale=quick target=icg
 	$(BIN)/smile-table table1 --scale quick
 
-table1: $(STAMP)  ## Table 1, its full-batch baselines and two thermostats, 78 runs; scale=smoke|quick|paper|full
+table1: $(STAMP)  ## Table 1 and its full-batch baselines, 54 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1 scale=$(scale)
 	$(BIN)/smile +experiment=table1_baseline scale=$(scale)
 	$(BIN)/smile +experiment=table1_baseline_grid scale=$(scale)
+	$(BIN)/smile-table table1 --scale $(scale)
+
+table1_thermostats: $(STAMP)  ## two thermostats beside Table 1, 24 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1_thermostats scale=$(scale)
 	$(BIN)/smile-table table1 --scale $(scale)
 
@@ -54,7 +57,12 @@ table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of tar
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
 	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
+	$(BIN)/smile +experiment=uci_equal_gradients scale=$(scale) $(args)
 	$(BIN)/smile-table uci --scale $(scale)
+
+small_tables: $(STAMP)  ## the default against grids on three small tables, 36 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=small_tables scale=$(scale)
+	$(BIN)/smile-table small_tables --scale $(scale)
 
 uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharing; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)

@@ -99,12 +99,16 @@ class Build(NamedTuple):
         unit: how many steps one unit of an option such as ``freeze_after`` has: 1, or those of an epoch.
         reference: whether kernels start and restart as those of the public code (docs/deviations.md, K6, K12, K13).
         subsampling: how the run's batches are drawn from its data; None where it has none, or does not say.
+        dimension: number of scalars in a position; None where nobody says.
+        same_batch_energy: whether the tuner wants energy errors whose two log densities are those of the same batch.
     """
 
     num_steps: int
     unit: int = 1
     reference: bool = False
     subsampling: Subsampling | None = None
+    dimension: int | None = None
+    same_batch_energy: bool = False
 
 
 class Info(NamedTuple):

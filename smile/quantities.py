@@ -162,9 +162,20 @@ _DECLARED = (
     Metric(_LPPD, "LPPD on validation data", highest=True, heading="val. LPPD"),
     # Diagnostics (smile/metrics/diagnostics.py).
     Metric("rhat_max", "R-hat, largest", heading="max R-hat"),
+    Metric("rhat_q95", "R-hat, 95 % quantile"),
     Metric("rhat_median", "R-hat, median", heading="median R-hat"),
     Metric("ess_min", "effective sample size, smallest", highest=True, heading="min ESS"),
     Metric("ess_median", "effective sample size, median", highest=True),
+    Metric("chain_lppd_min", "LPPD of the worst chain alone", highest=True, chosen_by=_LPPD),
+    Metric(
+        "chain_lppd_median",
+        "LPPD of a chain alone, median",
+        highest=True,
+        chosen_by=_LPPD,
+        heading="chain LPPD",
+    ),
+    Metric("num_strayed", "chains whose error is 1.5 times that of their warm start", heading="strayed"),
+    Metric("largest_weight", "largest absolute weight of a draw", comparable=False, heading="max |weight|"),
     # Work, and what the tuner did (smile/execute).
     Metric("gradient_epochs", "epochs of gradients", comparable=False),
     Metric("final_step_size", "final step size, geometric mean", comparable=False, heading="final step"),

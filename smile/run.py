@@ -252,9 +252,10 @@ def _check_early(configs: Sequence[RunConfig]) -> None:
         from smile.targets import AnalyticTarget
 
         if chosen := config.network:
-            posterior = make_network(chosen, config.seed).posterior
+            network = make_network(chosen, config.seed)
+            subsampling = subsampling_of(network.posterior, network.batch_size)
             for config in by_sampler.values():
-                check_sampler(config, subsampling_of(chosen.target, posterior))
+                check_sampler(config, subsampling)
         elif isinstance(config.target, AnalyticTarget):
             try:
                 config.noise.check(exact_target(config.target))

@@ -56,7 +56,7 @@ def test_a_regression_with_two_step_sizes_and_the_tuner():
     assert {"final_step_size", "num_resets", "num_divergent", "num_non_finite", "rhat_max", "ess_min"} <= set(
         values.index
     )
-    np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 256 / 309)
+    np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 154 / 309)
     assert {p.name for p in directory.iterdir()} == {
         "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf",
     }  # fmt: skip
@@ -82,9 +82,17 @@ def test_a_classification_with_streamed_draws():
 
 @pytest.mark.parametrize("method", ["mile", "adasghmc", "csgld"])
 def test_every_method_runs(method: str):
-    values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic")
-    assert np.isfinite(values.loc["lppd"]).all()
+    values, _ = run(f"+method={method}", "target.likelihood=heteroscedastic", "thinning=5")
+    diagnostics = ["rhat_max", "rhat_q95", "rhat_median", "ess_min", "chain_lppd_min", "largest_weight"]
+    assert np.isfinite(values.loc[["lppd", *diagnostics]]).all(axis=None)
+    assert (values.loc["num_strayed"] == 0).all()
     assert ("adaptation_fall" in values.index) == (method == "mile")
+
+
+def test_chains_that_leave_their_networks_are_counted():
+    values, _ = run("+method=smile_naive", "step_size=[1e-5,3]")
+    assert values.loc["num_strayed"].tolist() == [0, 2]
+    assert values.loc["largest_weight", 3] > 3 * values.loc["largest_weight", 1e-5]
 
 
 def test_samplers_of_a_sweep_share_one_warm_start(tmp_path: Path):
@@ -109,12 +117,17 @@ def test_the_same_config_gives_the_same_numbers(tmp_path: Path):
     pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(309, 154), (700, 256), (3, 1), (1, 1)])
+def test_automatic_batches_leave_rows_that_are_not_in_them(rows: int, batch: int):
+    assert compose(SMALL).target.rows_per_batch(rows) == batch
+
+
 def test_a_table_of_ones_own(tmp_path: Path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"age": rng.normal(40, 10, 120), "dose": rng.uniform(0, 1, 120)})
     frame["outcome"] = np.where(frame["age"] + 40 * frame["dose"] > 60, "ill", "well")
     frame.to_csv("mine.csv", index=False)
-    own = ["data=csv", "data.path=mine.csv", "data.target=outcome", "target.batch_size=32"]
+    own = ["data=csv", "data.path=mine.csv", "data.target=outcome"]
     values, directory = run(*own)
     assert 0.5 < values.loc["accuracy"].iloc[0] <= 1
     # Other contents are another run, though the name is the same.

@@ -78,7 +78,7 @@ def measure(name: str) -> dict[str, float]:
     config, model, posterior, batch = full_size(name, parts)
     params = jax.jit(model.init)(random.key(0), batch[0][:2])
     position = posterior.join(params, jnp.zeros(()))
-    subsampling = subsampling_of(config.target, posterior)
+    subsampling = subsampling_of(posterior, MODELS[name][1])
     algorithm = algorithm_of(config, posterior.logdensity, 100, subsampling=subsampling).of(())
     state = jax.jit(algorithm.init)(position, random.key(1), batch, jnp.float32(1e-3))
     gradient = jax.jit(jax.grad(posterior.logdensity)).lower(position, batch).compile()

@@ -76,7 +76,11 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     with progress(run_dir, label, config.num_steps, num_chains) as advance:
         chains = make_chains(config, target, key_tune)
         algorithm = algorithm_of(
-            config, noisy.logdensity, config.num_steps, subsampling=target.subsampling
+            config,
+            noisy.logdensity,
+            config.num_steps,
+            subsampling=target.subsampling,
+            dimension=target.dim,
         ).of(chains.parameters)
         samples = sample(
             noisy,

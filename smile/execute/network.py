@@ -71,7 +71,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
         sampled = _sample(config, network, starts, keys[1], saved, advance, run_dir)
     values = results.metrics_by_group(network, sampled, ensemble)
-    epochs = sampled.gradient_evaluations * (chosen.target.batch_size or network.posterior.num_rows)
+    epochs = sampled.gradient_evaluations * (network.batch_size or network.posterior.num_rows)
     epochs /= network.posterior.num_rows
     values["gradient_epochs"] = np.full(len(sampled.step_size), epochs)
     values["lppd_gain_per_1000_epochs"] = values["lppd_gain"] / epochs * 1000
@@ -99,7 +99,7 @@ def _steps_per_unit(chosen: NetworkChoices, network: Network) -> int:
             return 1
         case "epochs":
             rows = network.posterior.num_rows
-            return max(1, int(rows // (chosen.target.batch_size or rows)))
+            return max(1, int(rows // (network.batch_size or rows)))
         case never:
             assert_never(never)
 
@@ -173,11 +173,19 @@ def _sample(
     unit, options = _steps_per_unit(chosen, network), chosen.target
     length = Length(config.num_steps * unit, config.burn_in * unit, config.thinning * unit)
     given = np.array(config.step_size) if config.step_size else np.array([np.mean(adapted.step_size)])
-    monitor = predictions.network_monitor(options, network, len(given), length)
     if starts.steps:
         length = length._replace(num_steps=length.num_steps - length.burn_in, burn_in=0)
-    subsampling = subsampling_of(options, network.posterior)
-    algorithm = algorithm_of(config, network.posterior.logdensity, length.num_steps, unit, subsampling)
+    subsampling = subsampling_of(network.posterior, network.batch_size)
+    algorithm = algorithm_of(
+        config,
+        network.posterior.logdensity,
+        length.num_steps,
+        unit,
+        subsampling,
+        adapted.position.shape[1],
+    )
+    length = length._replace(keeps=algorithm.keeps)
+    monitor = predictions.network_monitor(options, network, len(given), length)
     result = sample_ensemble(
         Chains(
             algorithm.of,
@@ -186,9 +194,9 @@ def _sample(
             adapted.parameters,
             options.chains_at_once,
         ),
-        Batches(source(network.dataset), options.batch_size),
+        Batches(source(network.dataset), network.batch_size),
         monitor,
-        length._replace(keeps=algorithm.keeps),
+        length,
         key=key,
         checkpoints=saved,
         on_chunk=advance,

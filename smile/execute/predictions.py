@@ -17,11 +17,23 @@ from smile.sampling.devices import map_chains, over_rows
 from smile.targets import NetworkPosterior, NetworkTarget
 from smile.tracking.figure import Calibration
 
-__all__ = ["calibration", "evaluate", "gains", "make_monitor", "network_monitor", "of_group", "one_draw"]
+__all__ = [
+    "calibration",
+    "chain_by_chain",
+    "evaluate",
+    "gains",
+    "make_monitor",
+    "network_monitor",
+    "of_group",
+    "one_draw",
+]
 
 # Of how many test rows, and of at most how many draws, the predictions are kept for R-hat and ESS.
 _TRACED_ROWS = 32
 _TRACED_DRAWS = 500
+
+# A chain has strayed where its error is more than so many times that of the network in which it started.
+_STRAYED = 1.5
 
 _SPLITS = ("validation", "test")
 _PARTS = (*_SPLITS, "unfamiliar")
@@ -42,7 +54,7 @@ def make_monitor(
     chains_at_once: int | None = None,
     rows_at_once: int | None = None,
 ) -> Monitor:
-    """Accumulates predictive distributions on the validation and test rows, and traces a few predictions.
+    """Accumulates predictive distributions on the validation and test rows, traces a few predictions, watches weights.
 
     Args:
         dataset: whose rows are predicted; of text, every token is one.
@@ -55,7 +67,7 @@ def make_monitor(
     parts = {name: part for name in _PARTS if (part := getattr(dataset, name)) is not None}
     data = {name: (jnp.asarray(part.x), jnp.asarray(part.y)) for name, part in parts.items()}
     is_regression = dataset.task == "regression"
-    num_draws = max(1, (length.num_steps - length.burn_in) // length.thinning)
+    num_draws = max(1, int(length.kept().sum()))
     every = -(-num_draws // _TRACED_DRAWS)
     traced_rows = np.unique(np.linspace(0, dataset.test.y.size - 1, _TRACED_ROWS).astype(int))
 
@@ -66,7 +78,8 @@ def make_monitor(
             return predictive.init_classification(chains, part.y.size, dataset.num_classes)
 
         trace = jnp.full((chains, -(-num_draws // every), len(traced_rows)), jnp.nan)
-        return {name: empty(part) for name, part in parts.items()} | {"trace": trace}
+        accumulators = {name: empty(part) for name, part in parts.items()}
+        return accumulators | {"trace": trace, "largest_weight": jnp.zeros(chains)}
 
     def predict(positions: jax.Array, x: jax.Array) -> Any:
         """(chains, rows) or, of classes, (chains, rows, classes)."""
@@ -95,6 +108,7 @@ def make_monitor(
                 traced = shown if is_regression else jax.nn.log_softmax(shown)[..., 0]
         index = accumulators["test"].num_draws // every
         new["trace"] = jax.lax.dynamic_update_index_in_dim(accumulators["trace"], traced, index, 1)
+        new["largest_weight"] = jnp.maximum(accumulators["largest_weight"], jnp.abs(positions).max(axis=1))
         return new
 
     def read(accumulators: Any) -> Any:
@@ -141,6 +155,30 @@ def evaluate(network: Network, accumulators: Any, group: int, groups: int) -> di
     if "unfamiliar" in states:
         values |= evaluation.evaluate_unfamiliar(states["test"], states["unfamiliar"])
     return values
+
+
+def chain_by_chain(
+    network: Network, accumulators: Any, group: int, groups: int, warm: Any
+) -> dict[str, float]:
+    """What the model average hides: the chains one by one, beside the networks in which they started.
+
+    Args:
+        network: whose test rows are predicted.
+        accumulators: of all chains.
+        group: whose chains are meant.
+        groups: how many there are.
+        warm: accumulators of the deep ensemble, whose members are the starts of the chains.
+    """
+    y = jnp.asarray(network.dataset.test.y.ravel())
+    state = of_group(accumulators["test"], group, groups)
+    alone = np.asarray(predictive.chain_lppd(state, y))
+    error, error_at_start = (np.asarray(predictive.chain_error(s, y)) for s in (state, warm["test"]))
+    return {
+        "chain_lppd_min": float(alone.min()),
+        "chain_lppd_median": float(np.median(alone)),
+        "num_strayed": float(np.sum(~(error <= _STRAYED * error_at_start))),
+        "largest_weight": float(np.max(of_group(accumulators["largest_weight"], group, groups))),
+    }
 
 
 def gains(values: dict[str, float], warm: dict[str, float]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from smile.data import Dataset, load_dataset, source
 from smile.dotted import one_line
 from smile.models import Model, standardised
 from smile.options import ConfigError
-from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
+from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
 from smile.tuners import Adapted, AdaptingTuner, tuned
 from smile.tuners.base import TunedAlgorithm
 
@@ -56,6 +56,7 @@ def algorithm_of(
     num_steps: int,
     unit: int = 1,
     subsampling: Subsampling | None = None,
+    dimension: int | None = None,
 ) -> Algorithm:
     """The kernel and the tuner that the config names.
 
@@ -64,8 +65,12 @@ def algorithm_of(
         num_steps: of a chain, over which schedules run.
         unit: see ``smile.base.Build``.
         subsampling: how batches are drawn, where that is known.
+        dimension: number of scalars in a position, for a tuner that needs it.
     """
-    build = Build(num_steps, unit, config.tuner.wants_reference_kernel, subsampling)
+    tuning = config.tuner
+    build = Build(
+        num_steps, unit, tuning.wants_reference_kernel, subsampling, dimension, tuning.wants_same_batch_energy
+    )
     tuner = config.tuner.build(build)
 
     def of(parameters: Any) -> TunedAlgorithm:
@@ -143,18 +148,21 @@ def full_batch(target: Target) -> Target:
 
 
 class Network(NamedTuple):
-    """A network, its data and its posterior; the log densities of all chains share them."""
+    """A network, its data and its posterior; the log densities of all chains share them.
+
+    Attributes:
+        batch_size: rows per gradient; None: all.
+    """
 
     dataset: Dataset
     model: Model
     posterior: NetworkPosterior
+    batch_size: int | None
 
 
-def subsampling_of(options: NetworkTarget, posterior: NetworkPosterior) -> Subsampling:
+def subsampling_of(posterior: NetworkPosterior, batch_size: int | None) -> Subsampling:
     """How the batches of a network are drawn."""
-    return Subsampling(
-        posterior.num_rows, options.batch_size or math.ceil(posterior.num_rows), posterior.prior_sd
-    )
+    return Subsampling(posterior.num_rows, batch_size or math.ceil(posterior.num_rows), posterior.prior_sd)
 
 
 def make_network(chosen: NetworkChoices, seed: int) -> Network:
@@ -166,12 +174,12 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     options = chosen.target
     dataset = load_dataset(chosen.data, seed)
     batches = source(dataset)
-    if options.batch_size is not None and options.batch_size > batches.num_choices:
-        raise ConfigError(
-            "target.batch_size",
-            options.batch_size,
-            f"a whole number <= {batches.num_choices}, the rows to train on, or null",
-        )
+    batch_size = options.rows_per_batch(batches.num_choices)
+    if batch_size is not None and batch_size > batches.num_choices:
+        fitting = f"a whole number <= {batches.num_choices}, the rows to train on, auto or null"
+        raise ConfigError("target.batch_size", options.batch_size, fitting)
+    if batch_size is not None:
+        options.check_microbatches(batch_size)
     valid = ("homoscedastic", "heteroscedastic") if dataset.task == "regression" else ("categorical",)
     name = valid[0] if options.likelihood == "auto" else options.likelihood
     if name not in valid:
@@ -187,4 +195,4 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     except (TypeError, ValueError) as error:
         given = chosen.model.factory or chosen.model.name
         raise ConfigError("model", given, one_line(error)) from None
-    return Network(dataset, model, posterior)
+    return Network(dataset, model, posterior, batch_size)

@@ -103,6 +103,7 @@ def metrics_by_group(network: Network, sampled: Sampled, ensemble: Any) -> dict[
     for group in range(groups):
         values = predictions.evaluate(network, result.accumulators, group, groups)
         values |= predictions.gains(values, warm)
+        values |= predictions.chain_by_chain(network, result.accumulators, group, groups, ensemble)
         values |= metrics.rhat_and_ess(
             np.asarray(predictions.of_group(result.accumulators["trace"], group, groups))
         )

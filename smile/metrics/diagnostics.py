@@ -56,18 +56,20 @@ def rhat_and_ess(predictions: np.ndarray) -> dict[str, float]:
         predictions: one number for every point, in the order of the draws, (chains, draws, points).
 
     Returns:
-        ``rhat_max``, ``rhat_median``, ``ess_min`` and ``ess_median`` over points; the effective sample size is that of
-        all chains together. All are NaN with fewer than 2 chains or 4 draws, or where a prediction is not finite or
-        never changes in any chain, which the estimators mistake for independent draws.
+        ``rhat_max``, ``rhat_q95`` (the 95 % quantile), ``rhat_median``, ``ess_min`` and ``ess_median`` over points; the
+        effective sample size is that of all chains together. All are NaN with fewer than 2 chains or 4 draws, or where
+        a prediction is not finite or never changes in any chain, which the estimators mistake for independent draws.
     """
     chains, draws, _ = predictions.shape
     points = np.moveaxis(np.asarray(predictions, np.float64), 2, 0)
     usable = chains >= _FEWEST_CHAINS and draws >= _FEWEST_DRAWS and np.isfinite(points).all()
     if not usable or (np.ptp(points, axis=2) == 0).all(axis=1).any():
-        return dict.fromkeys(("rhat_max", "rhat_median", "ess_min", "ess_median"), math.nan)
+        names = ("rhat_max", "rhat_q95", "rhat_median", "ess_min", "ess_median")
+        return dict.fromkeys(names, math.nan)
     rhat, ess = _rhat_and_ess(points)
     return {
         "rhat_max": float(rhat.max()),
+        "rhat_q95": float(np.quantile(rhat, 0.95)),
         "rhat_median": float(np.median(rhat)),
         "ess_min": float(ess.min()),
         "ess_median": float(np.median(ess)),

@@ -27,6 +27,7 @@ from jax.scipy.special import logsumexp, ndtr
 __all__ = [
     "Classification",
     "Regression",
+    "chain_error",
     "chain_lppd",
     "init_classification",
     "init_regression",
@@ -135,6 +136,17 @@ def chain_lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:
         y: labels, (rows,); in regression the targets are those the state was updated with.
     """
     return _log_density(state, y).mean(axis=1)
+
+
+def chain_error(state: Regression | Classification, y: jax.Array) -> jax.Array:
+    """Of every chain alone, (chains,): the RMSE of its mean, or the share of rows whose class it gets wrong.
+
+    Args as in ``chain_lppd``. NaN where a prediction is not finite.
+    """
+    if isinstance(state, Regression):
+        return jnp.sqrt(((state.mean - y) ** 2).mean(axis=1))
+    wrong = (state.log_probability.argmax(axis=2) != y).mean(axis=1)
+    return jnp.where(jnp.isnan(state.log_probability).any(axis=(1, 2)), jnp.nan, wrong)
 
 
 def lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:

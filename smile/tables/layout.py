@@ -40,6 +40,7 @@ LEGEND = (
 )
 
 _MOST_DECIMALS = 5
+_LARGE = 1e5  # what is as large is written with an exponent
 _EDGES = {"": "", "low": "↓", "high": "↑"}
 
 
@@ -93,14 +94,16 @@ def value(cell: Cell) -> str:
 
 def _number(mean: float, error: float) -> str:
     decimals = _decimals(mean, error)
-    form = f".{decimals}f" if decimals <= _MOST_DECIMALS else ".1e"
+    form = f".{decimals}f" if decimals <= _MOST_DECIMALS and mean < _LARGE else ".1e"
     return f"{mean:{form}}" + ("" if math.isnan(error) else f" ± {error:{form}}")
 
 
 def _interval(cell: Cell) -> str:
     decimals = max(_decimals(cell.low, cell.high), _decimals(cell.mean, cell.error))
     form = f".{decimals}f" if decimals <= _MOST_DECIMALS else ".1e"
-    low, high = (f"{bound:{form}}".replace("inf", "∞") for bound in (cell.low, cell.high))
+    low, high = (
+        f"{bound:{form if bound < _LARGE else '.1e'}}".replace("inf", "∞") for bound in (cell.low, cell.high)
+    )
     return f"[{low}, {high}]{' agrees' if cell.agrees else ''}"
 
 

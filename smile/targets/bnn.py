@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from smile.models import Model
-from smile.options import ConfigError, choice, integer, number, option, optional
+from smile.options import ConfigError, choice, either, integer, number, option, optional
 from smile.targets.options import TargetOptions
 
 __all__ = [
@@ -226,9 +226,12 @@ def _scale(prior: Prior, path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> j
     return jnp.full(leaf.shape, sd, leaf.dtype)
 
 
+_AUTO_BATCH = 256
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkTarget(TargetOptions):
-    """The posterior of a network's weights; ``batch_size`` None means the full batch.
+    """The posterior of a network's weights; ``batch_size`` None means the full batch, ``auto`` 256 or half of the rows.
 
     The last three options divide the work so that it fits into the memory.
 
@@ -243,7 +246,7 @@ class NetworkTarget(TargetOptions):
     )
     prior: Literal["normal", "laplace", "he", "glorot"] = option(choice("normal", "laplace", "he", "glorot"))
     prior_scale: float = option(number(0))
-    batch_size: int | None = option(optional(integer(1)))
+    batch_size: int | Literal["auto"] | None = option(either({"auto": "auto", None: None}, integer(1)))
     count: Literal["steps", "epochs"] = option(choice("steps", "epochs"))
     draws: Literal["none", "last", "stream"] = option(choice("none", "last", "stream"), in_run_id=False)
     checkpoint_minutes: float = option(number(at_least=0), in_run_id=False)
@@ -253,9 +256,22 @@ class NetworkTarget(TargetOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size and self.batch_size % self.microbatches:
-            valid = f"a divisor of target.batch_size={self.batch_size}"
+        if isinstance(self.batch_size, int):
+            self.check_microbatches(self.batch_size)
+
+    def check_microbatches(self, batch_size: int) -> None:
+        """Raises ConfigError where they do not divide a batch."""
+        if batch_size % self.microbatches:
+            valid = f"a divisor of target.batch_size={batch_size}"
             raise ConfigError("target.microbatches", self.microbatches, valid)
+
+    def rows_per_batch(self, num_rows: int) -> int | None:
+        """``batch_size`` where ``num_rows`` are there to train on; None: all of them.
+
+        A batch of all rows has no noise, from which the preconditioner is estimated: ``auto`` leaves half of a small
+        table out.
+        """
+        return min(_AUTO_BATCH, max(1, num_rows // 2)) if self.batch_size == "auto" else self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,5 +289,5 @@ class NanoGPT(NetworkTarget):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size is None:
-            raise ConfigError("target.batch_size", None, "a whole number with target=nanogpt")
+        if not isinstance(self.batch_size, int):
+            raise ConfigError("target.batch_size", self.batch_size, "a whole number with target=nanogpt")

@@ -15,7 +15,14 @@ __all__ = ["best_line", "format_seconds", "summary_table", "wide_console"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
 # One number for all chains of a step size, without an error, and NaN where there are too few draws.
-_OF_ALL_REPLICATIONS = ("ess_moments_min", "ess_per_gradient", "rhat_max", "rhat_median", "ess_min")
+_OF_ALL_REPLICATIONS = (
+    "ess_moments_min",
+    "ess_per_gradient",
+    "rhat_max",
+    "rhat_median",
+    "ess_min",
+    "largest_weight",
+)
 
 
 def wide_console(log_width: int = 140, stderr: bool = False) -> Console:
@@ -75,6 +82,30 @@ def summary_table(rows: pd.DataFrame) -> None:
             f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
             "raise num_steps, or take another step size or sampler"
         )
+    if best is not None:
+        for line in _advice(summary, best):
+            print(line)
+
+
+def _advice(summary: pd.DataFrame, best: float) -> list[str]:
+    """What to do about the best step size, where something is wrong with it or with the choice."""
+    known = set(summary.index.get_level_values("metric"))
+    sizes = sorted(summary.index.get_level_values("step_size").unique())
+    lines = []
+    if len(sizes) > 2 and best in (sizes[0], sizes[-1]):
+        end, direction = ("smallest", "smaller") if best == sizes[0] else ("largest", "larger")
+        lines.append(f"the best step size is the {end} of the grid: try {direction} ones as well")
+    if "num_strayed" in known and (strayed := summary.loc[("num_strayed", best), "mean"]):
+        lines.append(
+            f"{strayed:g} chains predict far worse than the networks in which they started (error 1.5 times as large): "
+            "take a smaller step size, or look at them in history.parquet"
+        )
+    if "lppd_gain" in known and summary.loc[("lppd_gain", best), "mean"] < 0:
+        lines.append(
+            "the model average is worse than the deep ensemble in which it started: the step size or the number of "
+            "steps does not suit this network"
+        )
+    return lines
 
 
 def _says_nothing(summary: pd.DataFrame, metric: str) -> bool:

@@ -10,6 +10,8 @@ from smile.tuners.base import TunedState as TunedState
 from smile.tuners.base import Tuner as Tuner
 from smile.tuners.base import constant as constant
 from smile.tuners.base import tuned as tuned
+from smile.tuners.energy_target import EnergyTarget
+from smile.tuners.energy_target import energy_target as energy_target
 from smile.tuners.energy_variance import EnergyVariance
 from smile.tuners.energy_variance import energy_variance as energy_variance
 from smile.tuners.mclmc import MCLMCAdaptation
@@ -29,6 +31,7 @@ TUNERS: Choices[TunerOptions] = Choices(
     {
         "none": NoTuner,
         "energy_variance": EnergyVariance,
+        "energy_target": EnergyTarget,
         "linear": Linear,
         "cosine": Cosine,
         "cyclical": Cyclical,

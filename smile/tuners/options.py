@@ -23,11 +23,13 @@ class TunerOptions(Options):
 
     Attributes:
         needs_energy: whether it watches the energy error of steps.
+        wants_same_batch_energy: whether both ends of a step are to be judged on the same batch.
     """
 
     group: ClassVar[str] = "tuner"
 
     needs_energy: ClassVar[bool] = False
+    wants_same_batch_energy: ClassVar[bool] = False
 
     @property
     def wants_reference_kernel(self) -> bool:

@@ -66,6 +66,7 @@ def test_a_new_option_leaves_run_ids_as_they_were():
         "data.target=y",
         "sampler.preconditioner=noise_scale",
         "step_size=1e-3",
+        "target.batch_size=256",
     ]
     assert run_id(compose(before)) == "87064920e1e1"
     assert run_id(compose([*before, "data.delimiter=tab"])) != "87064920e1e1"

@@ -133,7 +133,7 @@ BAD_INPUTS = [
     (
         "target=bnn data=digits target.microbatches=7",
         "target.microbatches",
-        "a divisor of target.batch_size=256",
+        "a divisor of target.batch_size=",
     ),
     ("target=bnn data=cifar10 data.dir=nowhere model=resnet7", "data.dir", "nowhere"),
     ("target=bnn data=cifar11", "data", "did you mean 'cifar10'?"),

@@ -289,3 +289,20 @@ def test_what_works_coordinate_by_coordinate_cannot_absorb_correlated_noise(kern
     left = STEP * noise / 2 / (DIFFUSION + STEP * 36 / 2)
     np.testing.assert_allclose(covariance[~np.eye(DIM, dtype=bool)], left[0, 1], rtol=0.25)
     np.testing.assert_allclose(np.diag(covariance), 1, atol=0.1)
+
+
+def test_sghmc_with_a_redrawn_momentum_is_a_random_walk():
+    """As in the public code (docs/deviations.md, A1): after n steps a variance of n step_size^2 for any gradient."""
+    step, num_steps = 0.05, 1000
+    samples = sample(
+        gaussian(),
+        tuned(sghmc(gaussian().logdensity, momentum="redrawn"), constant()),
+        np.full(2000, step),
+        key=random.key(0),
+        num_steps=num_steps,
+        thinning=num_steps,
+    )
+    end = samples.draws[:, -1].astype(np.float64) - MEAN
+    expected = num_steps * step**2
+    np.testing.assert_array_less(np.abs(end.mean(0)), 4.5 * np.sqrt(expected / 2000))
+    np.testing.assert_allclose(end.var(0) / expected, 1, atol=4.5 * np.sqrt(2 / 2000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,8 +12,8 @@ from smile.tracking import console
 from smile.tracking.statistics import summarise
 
 
-def rows(**columns: Any) -> pd.DataFrame:
-    return pd.DataFrame({"sampler": "smile", "metric": "bias", **columns})
+def rows(metric: str = "bias", **columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"sampler": "smile", **columns}).assign(metric=metric)
 
 
 def test_summary_marks_best_and_diverged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,3 +32,25 @@ def test_adapted_step_sizes_are_pooled() -> None:
     assert summary.index.tolist() == [("bias", 0.6)]
     assert summary["mean"].tolist() == [2.0]
     assert summary["error"].tolist() == [1.0]
+
+
+def test_advice_names_what_is_wrong_with_the_best_step_size(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {
+        "validation_lppd": [1, 2, 3],
+        "lppd": [1, 2, 3],
+        "lppd_gain": [0, 1, -0.5],
+        "num_strayed": [0, 0, 2],
+    }
+    frames = [
+        rows(metric=metric, step_size=[1e-3, 1e-2, 1e-1], replication=1, value=np.array(of_metric, float))
+        for metric, of_metric in values.items()
+    ]
+    console.summary_table(pd.concat(frames))
+    out = capsys.readouterr().out
+    assert (
+        "largest of the grid" in out and "2 chains predict far worse" in out and "worse than the deep" in out
+    )
+
+    good = [frame.assign(value=frame["value"].where(frame["step_size"] != 1e-1, -9.0)) for frame in frames]
+    console.summary_table(pd.concat(good))
+    assert capsys.readouterr().out.rstrip().splitlines()[-1].startswith("  1.00e-01")

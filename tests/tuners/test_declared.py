@@ -17,7 +17,7 @@ NAMES = list(TUNERS)
 
 def declared(name):
     overrides = ["sampler=mclmc", "noise=none"] if name == "mclmc" else ["sampler=smile"]
-    return compose([*overrides, f"tuner={name}"]).tuner.build(Build(num_steps=STEPS))
+    return compose([*overrides, f"tuner={name}"]).tuner.build(Build(num_steps=STEPS, dimension=10))
 
 
 def infos(*chains):
