@@ -47,8 +47,6 @@ class Effort(NamedTuple):
 EFFORT = {
     "diabetes_hierarchy": Effort(target_acceptance=0.95),
     "diabetes_funnel": Effort(target_acceptance=0.95),
-    "diabetes_mlp": Effort(8, 1000, 3000, 0.8),
-    "digits_softmax": Effort(4, 200, 1800, double=False, is_log_concave=True),
 }
 
 
