@@ -26,8 +26,8 @@ def target_of(name, batch_size):
 
 
 def scipy_logdensity(name, x):
-    """Of the regressions, from scratch."""
-    rows, (matrix, y) = row_model(name), row_model(name).rows
+    """From scratch, with scipy's densities."""
+    matrix, y = row_model(name).rows[0], row_model(name).rows[-1]
     prior = stats.norm.logpdf(x).sum()
     match name:
         case "breast_cancer":
@@ -36,7 +36,18 @@ def scipy_logdensity(name, x):
             return prior + stats.poisson.logpmf(y, np.exp(matrix @ x)).sum()
         case "diabetes_student_t":
             return prior + stats.t.logpdf(y, 4, matrix @ x[:-1], np.exp(x[-1])).sum()
-    pytest.skip(f"{rows.dim} parameters of no regression")
+        case "diabetes_mixture":
+            weight = 1 / (1 + np.exp(-x[4]))
+            first, second = (stats.norm.pdf(y, x[k], np.exp(x[2 + k])) for k in (0, 1))
+            return prior + np.log(weight * first + (1 - weight) * second).sum()
+        case "diabetes_hierarchy" | "diabetes_funnel":
+            mu, tau, sigma = x[-3], np.exp(x[-2]), np.exp(x[-1])
+            is_centred = name == "diabetes_funnel"
+            theta = x[:-3] if is_centred else mu + tau * x[:-3]
+            groups = stats.norm.logpdf(x[:-3], *((mu, tau) if is_centred else ())).sum()
+            scales = stats.halfnorm.logpdf(tau) + np.log(tau) + stats.norm.logpdf([x[-3], x[-1]]).sum()
+            return groups + scales + stats.norm.logpdf(y, matrix @ theta, sigma).sum()
+    raise ValueError(name)
 
 
 @each_posterior
