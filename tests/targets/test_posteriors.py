@@ -36,6 +36,9 @@ def scipy_logdensity(name, x):
             return prior + stats.poisson.logpmf(y, np.exp(matrix @ x)).sum()
         case "diabetes_student_t":
             return prior + stats.t.logpdf(y, 4, matrix @ x[:-1], np.exp(x[-1])).sum()
+        case "digits_softmax":
+            logits = matrix @ x.reshape(-1, 10)
+            return prior + np.log((np.exp(logits) * y).sum(1) / np.exp(logits).sum(1)).sum()
         case "diabetes_mixture":
             weight = 1 / (1 + np.exp(-x[4]))
             first, second = (stats.norm.pdf(y, x[k], np.exp(x[2 + k])) for k in (0, 1))

@@ -19,6 +19,7 @@ __all__ = ["POSTERIORS", "Posterior", "row_model"]
 # One line for each: the table of TARGETS, `make references` and the tests read it.
 POSTERIORS: Mapping[str, Callable[[], RowModel]] = {
     "breast_cancer": regressions.logistic,
+    "digits_softmax": regressions.softmax,
     "diabetes_poisson": regressions.poisson,
     "diabetes_student_t": regressions.student_t,
     "diabetes_hierarchy": partial(hierarchies.hierarchy, centred=False),

@@ -11,7 +11,7 @@ import numpy as np
 
 from smile.targets.posteriors.rows import RowModel
 
-__all__ = ["logistic", "poisson", "standard_normal", "standardised", "student_t", "table"]
+__all__ = ["logistic", "poisson", "softmax", "standard_normal", "standardised", "student_t", "table"]
 
 _NU = 4.0  # degrees of freedom of the robust regression
 
@@ -24,6 +24,21 @@ def logistic() -> RowModel:
         return -jax.nn.softplus((1 - 2 * y) * (x @ beta))
 
     return RowModel((_with_intercept(x), y), x.shape[1] + 1, standard_normal, log_likelihood)
+
+
+def softmax() -> RowModel:
+    """The digit from 64 pixels and an intercept, one coefficient for each class (N = 1797, d = 650)."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = np.concatenate([images / 16, np.ones((len(images), 1))], axis=1)
+    one_hot = np.eye(10)[labels]
+
+    def log_likelihood(position: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        logits = x @ position.reshape(x.shape[1], 10)
+        return jnp.sum(logits * y, axis=1) - jax.nn.logsumexp(logits, axis=1)
+
+    return RowModel((x, one_hot), 10 * x.shape[1], standard_normal, log_likelihood)
 
 
 def poisson() -> RowModel:
