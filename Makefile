@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 scale ?= quick
 args ?=
+cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos campaign test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
@@ -100,6 +101,9 @@ choices: $(STAMP)  ## the README's table of what can be chosen, from conf/
 
 chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
 	$(BIN)/python scripts/chaos.py
+
+campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
+	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py
 
 test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest

@@ -22,6 +22,7 @@ import pytest
 import smile.execute
 import smile.run
 import smile.sweep.attempt
+import smile.sweep.early
 import smile.sweep.together
 from smile.config.run import RunConfig
 from smile.preflight import compose
@@ -54,7 +55,7 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["smile"])
-    monkeypatch.setattr(smile.run, "prepare_jax", lambda config: None)
+    monkeypatch.setattr(smile.sweep.early, "prepare_jax", lambda config: None)
     monkeypatch.setattr(smile.sweep.attempt, "prepare_jax", lambda config, shares_machine: None)
     monkeypatch.setattr(smile.execute, "execute", run)
     return fake
@@ -301,7 +302,7 @@ def test_the_last_run_of_a_sweep_over_cores_is_done_by_the_command_itself(
 def test_a_host_that_does_not_write_leaves_the_answer_to_the_one_that_does(
     execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(smile.run, "_check_early", lambda configs: None)
+    monkeypatch.setattr(smile.run, "check_early", lambda configs: None)
     monkeypatch.setattr(smile.sweep.attempt, "_is_follower", lambda config: True)
     assert main(["target=bnn", "scale=smoke", "distributed=true"]) == 0
     out, err = capsys.readouterr()
@@ -380,6 +381,14 @@ def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
     assert out == "" and len(err.splitlines()) == 1
     assert "results_dir: got" in err and "Read-only file system" in err
     assert execute.calls == []
+
+
+def test_the_working_directory_may_be_read_only(
+    execute: SimpleNamespace, mount: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(mount("ro"))
+    assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
+    assert len(execute.calls) == 3
 
 
 def test_a_full_disk_fails_runs_in_one_line_and_leaves_nothing_half_written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smile.config.memory import check_memory
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import DATA
 from smile.kernels import SAMPLERS, Sampler
@@ -44,6 +45,7 @@ def check_together(config: RunConfig) -> None:
         _check_analytic(config)
     if config.burn_in >= config.num_steps:
         raise ConfigError("burn_in", config.burn_in, f"a whole number below num_steps={config.num_steps}")
+    check_memory(config, getattr(config.target, "dim", 0))
     if config.num_steps % config.thinning:
         raise ConfigError("thinning", config.thinning, f"a divisor of num_steps={config.num_steps}")
 

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Build, Subsampling, Target
+from smile.code import FAULTS, explained, module_of
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
-from smile.dotted import one_line
-from smile.models import Model, standardised
+from smile.models import MODELS, Model, standardised
 from smile.options import ConfigError
 from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
 from smile.tuners import Adapted, AdaptingTuner, tuned
@@ -185,6 +185,13 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     if name not in valid:
         raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
     using = likelihood(name, dataset.num_classes)
+    if chosen.model.reads_images and dataset.test.x.ndim != 4:
+        rows = [
+            name for name, one in MODELS.items() if one and "numbers" in one.reads and not one.reads_images
+        ]
+        raise ConfigError(
+            "model", chosen.model.name, f"{', '.join(rows)} with data={chosen.data.name}, no images"
+        )
     model = chosen.model.build(using.num_outputs, dataset.context)
     if np.any(dataset.x_mean != 0) or np.any(dataset.x_scale != 1):
         model = standardised(model, dataset.x_mean, dataset.x_scale)
@@ -192,7 +199,12 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
         posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
-    except (TypeError, ValueError) as error:
+    except FAULTS as error:
+        module = module_of(chosen.model)
+        if not module and not isinstance(error, TypeError | ValueError):
+            raise  # a fault of ours, of which the traceback says more
         given = chosen.model.factory or chosen.model.name
-        raise ConfigError("model", given, one_line(error)) from None
+        raise ConfigError(
+            "model", given, f"a network that can be sampled; {explained(error, module)}"
+        ) from None
     return Network(dataset, model, posterior, batch_size)

@@ -20,6 +20,10 @@ from smile.targets.posteriors import POSTERIORS as POSTERIORS
 from smile.targets.posteriors import Posterior
 from smile.targets.rosenbrock import Rosenbrock
 from smile.targets.rosenbrock import rosenbrock as rosenbrock
+from smile.targets.supports import interval as interval
+from smile.targets.supports import ordered as ordered
+from smile.targets.supports import positive as positive
+from smile.targets.supports import simplex as simplex
 
 TARGETS: Choices[TargetOptions] = Choices(
     "target",
