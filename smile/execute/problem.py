@@ -33,6 +33,7 @@ __all__ = [
     "full_batch",
     "make_network",
     "make_target",
+    "stacked",
     "subsampling_of",
 ]
 
@@ -136,8 +137,19 @@ def make_target(config: RunConfig) -> Target:
     if config.sampler.is_full_batch:
         return full_batch(target)
     if config.noise.is_noisy:  # which is not that of rows
-        target = target.replace(subsampling=None)
-    return config.noise.add(target)
+        target = target.replace(subsampling=None, batch_noise=None)
+    target = config.noise.add(target)
+    return target if target.divides or config.sampler.parts == 1 else stacked(target, config.sampler.parts)
+
+
+def stacked(target: Target, parts: int) -> Target:
+    """The same target whose batches are independent ones, one behind the other along their leading axes."""
+
+    def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> Any:
+        drawn = [target.draw_batch(one, chains) for one in jax.random.split(key, parts)]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+
+    return target.replace(draw_batch=draw_batch, batch_of_step=None)
 
 
 @cache
@@ -151,8 +163,10 @@ def full_batch(target: Target) -> Target:
     return target.replace(
         logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
         draw_batch=lambda key, chains: (),
+        batch_of_step=None,
         full_batch=(),
         subsampling=None,
+        batch_noise=None,
     )
 
 

@@ -15,6 +15,8 @@ from smile.targets.icg import ICG
 from smile.targets.icg import icg as icg
 from smile.targets.options import AnalyticTarget as AnalyticTarget
 from smile.targets.options import TargetOptions as TargetOptions
+from smile.targets.posteriors import POSTERIORS as POSTERIORS
+from smile.targets.posteriors import Posterior
 from smile.targets.prior import Prior as Prior
 from smile.targets.prior import ScaleRule as ScaleRule
 from smile.targets.rosenbrock import Rosenbrock
@@ -34,5 +36,6 @@ TARGETS: Choices[TargetOptions] = Choices(
         "custom": Custom,
         "bnn": BNN,
         "nanogpt": NanoGPT,
+        **dict.fromkeys(POSTERIORS, Posterior),
     },
 )
