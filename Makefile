@@ -13,7 +13,7 @@ cases ?= 3000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -82,6 +82,17 @@ ablation_batch_size: $(STAMP)  ## the batch size, LeNet on Fashion-MNIST; scale=
 fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size:
 	$(BIN)/smile +experiment=$@ scale=$(scale) $(args)
 	$(BIN)/smile-table $@ --scale $(scale)
+
+posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS chains; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=posteriors scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_independent scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_full_batch scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
+	$(BIN)/smile-table posteriors --scale $(scale)
+
+references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
+	$(BIN)/python scripts/references.py
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench

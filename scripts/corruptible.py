@@ -34,6 +34,7 @@ from smile.sampling import Checkpoints, load_draws, write_draws
 from smile.sweep.frozen import JOBS_FILE, freeze, thaw
 from smile.tools import sync
 from smile.tracking import read_metrics
+from smile.tracking.archive import Archive, read_archive, write_archive
 
 __all__ = ["KINDS", "Kind"]
 
@@ -180,6 +181,18 @@ def make_vocabulary(folder: Path) -> list[Path]:
     return [folder / "vocabulary.json"]
 
 
+def make_posterior(folder: Path) -> list[Path]:
+    """A fit that was saved, without a network."""
+    arrays = {"draws": np.random.default_rng(0).normal(size=(4, 30))}
+    write_archive(folder / "fit.smile", "posterior", 1, Archive({"task": "regression"}, arrays))
+    return [folder / "fit.smile"]
+
+
+def read_posterior(folder: Path) -> str:
+    found = read_archive(folder / "fit.smile", "posterior", 1)
+    return f"{found.facts['task']} {found.arrays['draws'].tolist()}"
+
+
 def with_a_column(content: bytes) -> bytes:
     table = pq.read_table(pa.BufferReader(content))
     buffer = io.BytesIO()
@@ -215,4 +228,5 @@ KINDS = (
     Kind("draws", make_draws, lambda folder: load_draws(folder).tobytes(),
          lambda content: content + checksum.blank("more")),
     Kind("vocabulary", make_vocabulary, lambda folder: str(read_json(folder / "vocabulary.json")), with_a_field),
+    Kind("saved posterior", make_posterior, read_posterior, with_an_array),
 )  # fmt: skip

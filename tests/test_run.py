@@ -124,6 +124,13 @@ def test_showing_a_config_or_the_help_computes_nothing(
     assert execute.calls == []
 
 
+def test_the_version_is_that_of_smile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        main(["--version"])
+    assert exit_of.value.code == 0
+    assert capsys.readouterr().out == f"smile {smile.__version__}\n"
+
+
 def test_no_pickle_that_a_user_was_handed_is_loaded(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,20 +181,22 @@ def test_a_single_run_that_another_process_is_at_is_left_to_it(
 
 
 def test_a_sweep_waits_for_runs_that_others_are_at_and_does_what_they_leave_undone(
-    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(SWEEP) == 0
     capsys.readouterr()
     done, left = sorted(Path("results/adhoc/smoke/runs").iterdir())[:2]
     rows = read_run(done)
-    ended = threading.Event()
+    ended, waits = threading.Event(), threading.Event()
+    sleep = SimpleNamespace(sleep=lambda seconds: (waits.set(), time.sleep(0.05)))
+    monkeypatch.setattr(smile.sweep.together, "time", sleep)
 
     def others() -> None:
         with claim(done), claim(left):
             (done / "metrics.parquet").unlink()
             (left / "metrics.parquet").unlink()
             ended.set()
-            time.sleep(2)
+            waits.wait(100)
             write_metrics(done / "metrics.parquet", rows)
 
     thread = threading.Thread(target=others)
@@ -199,12 +208,17 @@ def test_a_sweep_waits_for_runs_that_others_are_at_and_does_what_they_leave_undo
     assert "waiting for 2 runs that others are at: " in capsys.readouterr().err
 
 
-def test_waiting_for_others_ends_with_a_signal(execute: SimpleNamespace) -> None:
+def test_waiting_for_others_ends_with_a_signal(
+    execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(SWEEP) == 0
     directory = next(Path("results/adhoc/smoke/runs").iterdir())
     (directory / "metrics.parquet").unlink()
     with claim(directory):
-        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        signals = SimpleNamespace(
+            sleep=lambda seconds: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.2))
+        )
+        monkeypatch.setattr(smile.sweep.together, "time", signals)
         assert main(SWEEP) == 143
 
 
@@ -386,8 +400,9 @@ def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
 def test_the_working_directory_may_be_read_only(
     execute: SimpleNamespace, mount: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(mount("ro"))
-    assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
+    with monkeypatch.context() as patch:
+        patch.chdir(mount("ro"))
+        assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
     assert len(execute.calls) == 3
 
 

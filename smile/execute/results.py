@@ -117,7 +117,12 @@ def metrics_by_group(network: Network, sampled: Sampled, ensemble: Any) -> dict[
                 counts[name] = np.asarray(count)
         values |= {name: float(count.reshape(groups, -1)[group].sum()) for name, count in counts.items()}
         rows.append(values)
-    return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    found = {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    num_rows = network.posterior.num_rows
+    epochs = sampled.gradient_evaluations * (network.batch_size or num_rows) / num_rows
+    found["gradient_epochs"] = np.full(groups, epochs)
+    found["lppd_gain_per_1000_epochs"] = found["lppd_gain"] / epochs * 1000
+    return found
 
 
 def best_group(validation_lppd: np.ndarray) -> int:

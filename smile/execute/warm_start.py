@@ -30,7 +30,7 @@ from smile.sampling.devices import on_first_host, over_rows
 from smile.targets import NetworkTarget
 from smile.tracking import write_bytes_atomic
 
-__all__ = ["WarmStart", "checkpoints", "warm_start"]
+__all__ = ["WarmStart", "checkpoints", "train_members", "warm_start"]
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, ad
         chosen = config.network
         assert chosen is not None
         saved = checkpoints(chosen.target, path.with_suffix(".checkpoints"), shared=False)
-        positions, trained = _train(chosen, config.replications, network, key, saved, advance)
+        positions, trained = train_members(chosen, config.replications, network, key, advance, saved)
         _write(path, {"positions": positions, **trained})
         saved.clear()
         return positions
@@ -118,13 +118,13 @@ def _parameters(network: Network) -> list[tuple[str, tuple[int, ...], str]]:
     return [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype)) for path, leaf in leaves]
 
 
-def _train(
+def train_members(
     chosen: NetworkChoices,
     members: int,
     network: Network,
     key: jax.Array,
-    saved: Checkpoints,
     advance: Advance,
+    saved: Checkpoints | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Positions (members, dim), and what training reached by member."""
     options, target, posterior, dataset = chosen.warm_start, chosen.target, network.posterior, network.dataset
