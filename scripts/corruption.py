@@ -104,13 +104,12 @@ def _outcome(
     with _noted(said), _as_somebody(copy if name == "no permission" else None):
         try:
             found = kind.read(copy)
-        except (ValueError, OSError, RuntimeError) as error:
-            named = file.name in str(error) or str(file.parent) in str(error)
-            return Damage(
-                kind.name, name, "refused" if named else "NOT NAMED", f"{error!r}".replace(str(copy), "")
-            )
         except Exception as error:
-            return Damage(kind.name, name, "NOT NAMED", f"{error!r}".replace(str(copy), ""))
+            line = " ".join([*said, repr(error)])
+            is_named = str(file) in line or str(file.parent) in line
+            is_expected = isinstance(error, ValueError | OSError | RuntimeError)
+            outcome = "refused" if is_named and is_expected else "NOT NAMED"
+            return Damage(kind.name, name, outcome, line.replace(str(copy), ""))
     line = " ".join(said).replace(str(copy), "")
     if kind.is_same(found, expected):
         return Damage(kind.name, name, "computed again" if kind.recomputes and said else "as written", line)
