@@ -105,7 +105,7 @@ def _outcome(
         try:
             found = kind.read(copy)
         except Exception as error:
-            line = " ".join([*said, repr(error)])
+            line = " ".join([*said, str(error)])
             is_named = str(file) in line or str(file.parent) in line
             is_expected = isinstance(error, ValueError | OSError | RuntimeError)
             outcome = "refused" if is_named and is_expected else "NOT NAMED"
