@@ -72,9 +72,9 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
         stream = chosen.target.draws == "stream"
-        on_draws, kept = (
-            partial(one, run_dir / "draws") if stream else None for one in (write_draws, has_draws)
-        )
+        draws = run_dir / "draws"
+        on_draws = partial(write_draws, draws) if stream else None
+        kept = partial(has_draws, draws) if stream else None
         sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
