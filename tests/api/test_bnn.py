@@ -167,7 +167,7 @@ def test_a_network_that_no_path_leads_to_is_asked_for(tmp_path: Path) -> None:
         smile.load(tmp_path / "digits.smile")
     again = smile.load(tmp_path / "digits.smile", model=Local)
     np.testing.assert_array_equal(again.predict(x), probabilities)
-    with pytest.raises(ValueError, match="is not the network of|has .* where that of"):
+    with pytest.raises(ValueError, match=r"is not the network of|has .* where that of"):
         smile.load(tmp_path / "digits.smile", model=nn.Dense(10))
 
 
@@ -199,6 +199,7 @@ def test_words_and_missing_cells_from_table_to_prediction(tmp_path: Path) -> Non
         ({"burn_in": 200}, "burn_in: got 200; valid: a whole number below num_steps=200"),
         ({"dtype": "float16"}, "dtype must be float32, float64"),
         ({"tuner": smile.energy_variance(), "sampler": smile.sgld()}, "tuner: got 'energy_variance'"),
+        ({"method": "mile", "step_size": 0.1}, "step_size: got 0.1; valid: None with tuner=mclmc"),
         ({"train": 0.9}, "has no rows|no rows|test"),
     ],
 )
