@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 scale ?= quick
 args ?=
+cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci uci_batch_size bench choices chaos test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos campaign test lint format clean \
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -57,7 +58,12 @@ table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of tar
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
 	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
+	$(BIN)/smile +experiment=uci_equal_gradients scale=$(scale) $(args)
 	$(BIN)/smile-table uci --scale $(scale)
+
+small_tables: $(STAMP)  ## the default against grids on three small tables, 36 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=small_tables scale=$(scale)
+	$(BIN)/smile-table small_tables --scale $(scale)
 
 uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharing; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)
@@ -76,6 +82,17 @@ fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_
 	$(BIN)/smile +experiment=$@ scale=$(scale) $(args)
 	$(BIN)/smile-table $@ --scale $(scale)
 
+posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS chains; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=posteriors scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_independent scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_full_batch scale=$(scale)
+	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
+	$(BIN)/smile-table posteriors --scale $(scale)
+
+references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
+	$(BIN)/python scripts/references.py
+
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench
 
@@ -84,6 +101,9 @@ choices: $(STAMP)  ## the README's table of what can be chosen, from conf/
 
 chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
 	$(BIN)/python scripts/chaos.py
+
+campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
+	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py
 
 test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from smile.code import FAULTS, explained
 from smile.options import ConfigError, Options
 
 __all__ = ["ENTRY_POINTS", "Choices", "config_folders"]
@@ -122,13 +123,9 @@ def _registered(group: str, own: tuple[str, ...]) -> Mapping[str, EntryPoint]:
 def _load(group: str, entry: EntryPoint) -> object:
     try:
         return entry.load()
-    except Exception as error:
-        message = " ".join(str(error).split())
-        raise ConfigError(
-            f"{group}={entry.name}",
-            _origin(entry),
-            f"what can be imported; {type(error).__name__}: {message}",
-        ) from None
+    except FAULTS as error:
+        valid = f"what can be imported; {explained(error, entry.module)}"
+        raise ConfigError(f"{group}={entry.name}", _origin(entry), valid) from None
 
 
 def _origin(entry: EntryPoint) -> str:

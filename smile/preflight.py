@@ -10,6 +10,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,44 +19,30 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from smile import __version__
-from smile.choices import config_folders
+from smile.composition import CONFIG_NAME, Loader
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
+from smile.overrides import check_name, num_values, quote_functions
 from smile.paths import conf_dir
-from smile.quoting import quoted
 from smile.sweep.frozen import Job
 
 __all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
 
-_CONFIG_NAME = "config"
+_MOST_RUNS = 100_000
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
-
-class _PackagesOfChoices(SearchPathPlugin):
-    """YAML of packages that register choices as entry points stands beside ours."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in config_folders():
-            search_path.append(provider="entry points of smile", path=f"file://{folder}")
-
-
-Plugins.instance().register(_PackagesOfChoices)
 
 
 class Command(NamedTuple):
@@ -70,11 +57,6 @@ class Command(NamedTuple):
     jobs: list[Job]
     launcher: Any
     logging: DictConfig
-
-
-def quote_functions(arguments: Sequence[str]) -> list[str]:
-    """Quotes ``logspace(...)``, paths and names of columns for Hydra's grammar, see ``smile.quoting``."""
-    return [quoted(argument) for argument in arguments]
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -93,7 +75,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
     parser.error = fail  # type: ignore[method-assign]
     parser.add_argument("--version", action="version", version=f"smile {__version__}")
-    return parser.parse_args(list(arguments))
+    parsed = parser.parse_args(list(arguments))
+    for flag in ("config_name", "config_path", "package"):
+        if (given := getattr(parsed, flag)) is not None:
+            valid = "nothing: there is one config.yaml; --config-dir adds a folder of choices of your own"
+            raise ConfigError(f"--{flag.replace('_', '-')}", given, valid)
+    return parsed
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -131,20 +118,32 @@ def compose_command(arguments: argparse.Namespace) -> Command:
                 values = " ".join(overrides[len(master.hydra.overrides.hydra) :])
                 error.args = (f"{error} (run {number} of {len(batch)}: {values})",)
                 raise
+        if not isinstance(master.hydra.launcher, DictConfig):
+            raise ConfigError(
+                "hydra.launcher", master.hydra.launcher, "hydra/launcher=name, or one of its options"
+            )
         return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
 
 
-def _jobs(
-    loader: ConfigLoaderImpl, overrides: list[str], multirun: bool
-) -> tuple[DictConfig, list[list[str]]]:
+def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
     """What the sweeper and the launcher read, and override lists, one per job."""
 
     def split() -> tuple[DictConfig, list[list[str]]]:
         parser = OverridesParser.create(config_loader=loader)
         parsed = parser.parse_overrides(overrides)
-        master = loader.load_configuration(
-            _CONFIG_NAME, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+        for override in parsed:
+            check_name(loader, override)
+        master = _guarded(
+            partial(
+                loader.load_configuration,
+                CONFIG_NAME,
+                overrides,
+                RunMode.MULTIRUN,
+                validate_sweep_overrides=False,
+            )
         )
+        if master.hydra.job.chdir:
+            raise ConfigError("hydra.job.chdir", True, "false; results_dir= says where results go")
         if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
             for override in parsed:
                 if override.is_sweep_override():
@@ -156,14 +155,31 @@ def _jobs(
             return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
         task = parser.parse_overrides(params + list(master.hydra.overrides.task))
+        if not 0 < (runs := math.prod(map(num_values, task))) <= _MOST_RUNS:
+            given = " ".join(override.input_line or "" for override in task if override.is_sweep_override())
+            raise ConfigError("command line", given, f"1 to {_MOST_RUNS} runs, not {runs}")
         batch = BasicSweeper.split_arguments(task, None)[0]
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
     return _explained(loader, overrides, split)
 
 
-def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
-    cfg = _load(loader, overrides)
+def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:
+    """What Hydra composes.
+
+    Raises:
+        HydraException, OmegaConfBaseException: where it cannot, also for a reason that it has no exception for.
+    """
+    try:
+        return compose()
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        raise HydraException(_first_line(error)) from error
+
+
+def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
+    cfg = _guarded(partial(loader.compose, overrides))
     from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
         parse,
         resolved,
@@ -173,15 +189,8 @@ def _parse(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> Job:
     return Job(config, resolved(cfg, config))
 
 
-def _load(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
-    cfg = loader.load_configuration(_CONFIG_NAME, list(overrides), RunMode.RUN)
-    OmegaConf.set_struct(cfg, False)
-    cfg.pop("hydra")
-    return cfg
-
-
 @contextmanager
-def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
+def _config_loader(extra: str | None) -> Iterator[Loader]:
     """The loader that Hydra will use, with the user's ``--config-dir`` in front."""
     version.setbase("1.3")
     search_path = create_config_search_path(str(conf_dir()))
@@ -195,8 +204,8 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
     hydra_of_caller = GlobalHydra.instance().hydra  # such as a script's that composes from Python
     GlobalHydra.instance().clear()
     try:
-        loader = Hydra.create_main_hydra2("smile", search_path).config_loader
-        assert isinstance(loader, ConfigLoaderImpl)
+        loader = Loader(search_path)
+        GlobalHydra.instance().initialize(Hydra("smile", loader))
         yield loader
     finally:
         GlobalHydra.instance().clear()
@@ -206,7 +215,7 @@ def _config_loader(extra: str | None) -> Iterator[ConfigLoaderImpl]:
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------
 
 
-def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
+def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
     try:
         return action()
     except ConfigError:
@@ -222,12 +231,13 @@ def _explained(loader: ConfigLoaderImpl, overrides: Sequence[str], action: Calla
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if name.startswith("submitit_"):
             raise ConfigError(group, name, "one that is installed: pip install 'smile-bnn[slurm]'") from None
-        raise ConfigError(group or "config", name, error.options or _first_line(error)) from None
+        valid = error.options or loader.get_group_options(group) or _first_line(error)
+        raise ConfigError(group or "config", name, valid) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_key(loader, overrides, error) from None
 
 
-def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exception) -> ConfigError:
+def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> ConfigError:
     """An override whose name Hydra refused."""
     match = re.search(r"(Could not override|already at) '([^']+)'", str(error))
     key = match[2].split("@")[0] if match else ""
@@ -241,7 +251,7 @@ def _explain_key(loader: ConfigLoaderImpl, overrides: Sequence[str], error: Exce
         return ConfigError(name, value, [f"+{key}={choice}" for choice in choices])
     parent, _, _ = key.rpartition(".")
     try:
-        cfg = _load(loader, [o for o in overrides if o not in wrong])
+        cfg = loader.compose([o for o in overrides if o not in wrong])
         node = OmegaConf.select(cfg, parent) if parent else cfg
     except Exception:  # another override is wrong, too; this one is reported first
         node = None

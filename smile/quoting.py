@@ -7,7 +7,7 @@ import re
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-__all__ = ["quoted"]
+__all__ = ["in_quotes", "quoted"]
 
 _OUR_FUNCTIONS = re.compile(r"(\+{0,2}step_size)=(logspace\b[^'\"]*)")
 # Options that are text and nothing else: paths, and names of columns.
@@ -31,20 +31,20 @@ def _readable(value: str) -> str:
     try:
         override = OverridesParser.create().parse_override(f"key={value}")
     except HydraException:
-        return _each(value) if "," in value else _in_quotes(value)
+        return _each(value) if "," in value else in_quotes(value)
     if override.is_sweep_override():
         is_list = not any(character in value for character in "'\"()")
         return _each(value) if is_list else value
     read = override.value()
     is_read_as_text = read is None or (isinstance(read, str) and (read == value or read != value.strip()))
-    return value if is_read_as_text else _in_quotes(value)
+    return value if is_read_as_text else in_quotes(value)
 
 
 def _each(values: str) -> str:
     return ",".join(_readable(value.strip()) for value in values.split(","))
 
 
-def _in_quotes(value: str) -> str:
+def in_quotes(value: str) -> str:
     """In single quotes; Hydra halves backslashes before a quote."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

@@ -9,8 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
+from smile.arguments import command_line
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir
@@ -28,7 +28,9 @@ from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
-from smile.sweep.attempt import attempt, is_done, prepare_jax, reason_of, run_dir
+from smile.sweep.attempt import attempt, is_done, reason_of, run_dir
+from smile.sweep.changed import changed_since
+from smile.sweep.early import check_early, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
@@ -46,6 +48,7 @@ _logger = logging.getLogger(__name__)
 _CLOCK_TOLERANCE_SECONDS = 60
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line.
 
@@ -74,11 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and configs[0].dry_run:
             _check_data(configs)
+            with own_devices():
+                check_early([config for config in configs if config.data is None or config.data.is_at_hand])
             print_plan(make_plan(configs, launcher.at_once))
             return 0
-        with _own_devices():
-            _check_early(configs)
+        with own_devices():
+            check_early(configs)
         _check_folders(configs)
+        for line in changed_since(configs):
+            print(line, flush=True)
         if configs and launcher.kind in ("background", "slurm"):
             return _submit(command.jobs, launcher)
         if not configs and launcher.is_ours:
@@ -88,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         since = file_system_time(run_dir(configs[0]).parent) if configs else 0.0
         left = [config for config in configs if not is_done(config)]
+        if configs and left and launcher.kind != "plugin":
+            _configure_logging(command.logging)
     except (ConfigError, UnreadableError) as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
@@ -101,7 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not configs or launcher.kind == "plugin":
                 _run_hydra(command)
             elif left:
-                configure_log(command.logging)
                 pids, outcomes = run_all(command.jobs, launcher.at_once, since)
                 if any(outcome.state == "followed" for outcome in outcomes):
                     return 0  # the first host of the run answers for all of them
@@ -131,6 +139,15 @@ def _run_hydra(command: Command) -> None:
         return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+
+
+def _configure_logging(logging: DictConfig) -> None:
+    """Raises ConfigError where ``hydra.job_logging`` is nothing that Python's logging understands."""
+    try:
+        configure_log(logging)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError, OSError) as error:
+        given = f"{error.__cause__ or error}"
+        raise ConfigError("hydra.job_logging", given, "what logging.config.dictConfig understands") from None
 
 
 def _parse(cfg: DictConfig) -> RunConfig:
@@ -215,54 +232,7 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
 
 
 def _check_data(configs: Sequence[RunConfig]) -> None:
-    """What is to be read can be, as far as that shows without a download."""
+    """What is to be downloaded or decoded can be, as far as that shows before."""
     for data in dict.fromkeys(config.data for config in configs):
         if data is not None:
             data.check()
-
-
-@contextmanager
-def _own_devices() -> Iterator[None]:
-    """The devices that this process prepares are not those of the processes that it starts, here or on a cluster."""
-    flags = os.environ.get("XLA_FLAGS")
-    try:
-        yield
-    finally:
-        os.environ.pop("XLA_FLAGS", None)
-        if flags is not None:
-            os.environ["XLA_FLAGS"] = flags
-
-
-def _check_early(configs: Sequence[RunConfig]) -> None:
-    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
-    problems: dict[Any, dict[Any, RunConfig]] = {}
-    for config in configs:
-        if not is_done(config):
-            problem = (config.data, config.model, config.target, config.noise)
-            problems.setdefault(problem, {})[config.sampler] = config
-    for by_sampler in problems.values():
-        config = next(iter(by_sampler.values()))
-        prepare_jax(config)
-        from smile.execute.problem import (
-            check_sampler,
-            exact_target,
-            make_network,
-            subsampling_of,
-        )
-        from smile.targets import AnalyticTarget
-
-        if chosen := config.network:
-            network = make_network(chosen, config.seed)
-            subsampling = subsampling_of(network.posterior, network.batch_size)
-            for config in by_sampler.values():
-                check_sampler(config, subsampling)
-        elif isinstance(config.target, AnalyticTarget):
-            try:
-                config.noise.check(exact_target(config.target))
-            except ValueError as error:
-                factory = config.target.factory
-                where = ("target.factory", factory) if factory else ("target", config.target.name)
-                raise ConfigError(*where, f"a target that can be sampled; {error}") from None
-            for config in by_sampler.values():
-                noisy = config.noise.is_noisy
-                check_sampler(config, None if noisy else exact_target(config.target).subsampling)

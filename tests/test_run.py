@@ -22,6 +22,7 @@ import pytest
 import smile.execute
 import smile.run
 import smile.sweep.attempt
+import smile.sweep.early
 import smile.sweep.together
 from smile.config.run import RunConfig
 from smile.preflight import compose
@@ -54,7 +55,7 @@ def execute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["smile"])
-    monkeypatch.setattr(smile.run, "prepare_jax", lambda config: None)
+    monkeypatch.setattr(smile.sweep.early, "prepare_jax", lambda config: None)
     monkeypatch.setattr(smile.sweep.attempt, "prepare_jax", lambda config, shares_machine: None)
     monkeypatch.setattr(smile.execute, "execute", run)
     return fake
@@ -180,20 +181,22 @@ def test_a_single_run_that_another_process_is_at_is_left_to_it(
 
 
 def test_a_sweep_waits_for_runs_that_others_are_at_and_does_what_they_leave_undone(
-    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(SWEEP) == 0
     capsys.readouterr()
     done, left = sorted(Path("results/adhoc/smoke/runs").iterdir())[:2]
     rows = read_run(done)
-    ended = threading.Event()
+    ended, waits = threading.Event(), threading.Event()
+    sleep = SimpleNamespace(sleep=lambda seconds: (waits.set(), time.sleep(0.05)))
+    monkeypatch.setattr(smile.sweep.together, "time", sleep)
 
     def others() -> None:
         with claim(done), claim(left):
             (done / "metrics.parquet").unlink()
             (left / "metrics.parquet").unlink()
             ended.set()
-            time.sleep(2)
+            waits.wait(100)
             write_metrics(done / "metrics.parquet", rows)
 
     thread = threading.Thread(target=others)
@@ -205,12 +208,17 @@ def test_a_sweep_waits_for_runs_that_others_are_at_and_does_what_they_leave_undo
     assert "waiting for 2 runs that others are at: " in capsys.readouterr().err
 
 
-def test_waiting_for_others_ends_with_a_signal(execute: SimpleNamespace) -> None:
+def test_waiting_for_others_ends_with_a_signal(
+    execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(SWEEP) == 0
     directory = next(Path("results/adhoc/smoke/runs").iterdir())
     (directory / "metrics.parquet").unlink()
     with claim(directory):
-        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        signals = SimpleNamespace(
+            sleep=lambda seconds: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.2))
+        )
+        monkeypatch.setattr(smile.sweep.together, "time", signals)
         assert main(SWEEP) == 143
 
 
@@ -308,7 +316,7 @@ def test_the_last_run_of_a_sweep_over_cores_is_done_by_the_command_itself(
 def test_a_host_that_does_not_write_leaves_the_answer_to_the_one_that_does(
     execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(smile.run, "_check_early", lambda configs: None)
+    monkeypatch.setattr(smile.run, "check_early", lambda configs: None)
     monkeypatch.setattr(smile.sweep.attempt, "_is_follower", lambda config: True)
     assert main(["target=bnn", "scale=smoke", "distributed=true"]) == 0
     out, err = capsys.readouterr()
@@ -387,6 +395,15 @@ def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
     assert out == "" and len(err.splitlines()) == 1
     assert "results_dir: got" in err and "Read-only file system" in err
     assert execute.calls == []
+
+
+def test_the_working_directory_may_be_read_only(
+    execute: SimpleNamespace, mount: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.chdir(mount("ro"))
+        assert main([*SWEEP, f"results_dir={tmp_path}/elsewhere"]) == 0
+    assert len(execute.calls) == 3
 
 
 def test_a_full_disk_fails_runs_in_one_line_and_leaves_nothing_half_written(

@@ -15,7 +15,8 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
-from smile.dotted import import_callable, one_line
+from smile.code import explained
+from smile.dotted import import_callable
 from smile.models import MODELS, Model, ModelOptions, from_flax
 from smile.options import dotted_path
 
@@ -127,7 +128,7 @@ def _called(function: Callable[..., Any], outputs: int, shown: str) -> Model:
     try:
         made = function(outputs)
     except Exception as error:
-        raise NetworkError(f"{shown}({outputs}) raised {one_line(error)}") from None
+        raise NetworkError(f"{shown}({outputs}) raised {explained(error)}") from None
     if isinstance(made, ModelOptions):
         return made.build(outputs)
     return _model(made, _name(made))
@@ -171,7 +172,7 @@ def _from_nnx_factory(function: Callable[..., Any], shown: str) -> Model:
     try:
         module = function(rngs=nnx.Rngs(0))
     except Exception as error:
-        raise NetworkError(f"{shown}(rngs=...) raised {one_line(error)}") from None
+        raise NetworkError(f"{shown}(rngs=...) raised {explained(error)}") from None
     if not isinstance(module, nnx.Module):
         raise NetworkError(f"{shown}(rngs=...) returned {_name(module)}, not an nnx module")
     graph, variables, others = _split(module)

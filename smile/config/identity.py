@@ -83,6 +83,9 @@ def identify(config: RunConfig) -> dict[str, Any]:
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """The resolved config as plain nested dictionaries, lists and scalars."""
     plain = {key: value for key, value in dataclasses.asdict(config).items() if value is not None}
+    for group in GROUPS:
+        if not plain.get(group, {}).get("code", "?"):
+            del plain[group]["code"]
     return plain | {"step_size": list(config.step_size)}
 
 

@@ -13,8 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from smile.choices import Choices
+from smile.code import code_digest, module_of
+from smile.config import lengths as lengths  # its resolvers
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig, TrackerConfig
+from smile.converters import Converter
 from smile.data import DATA
 from smile.kernels import SAMPLERS
 from smile.models import MODELS
@@ -31,8 +34,10 @@ GROUPS: Mapping[str, Choices[Any]] = {
     choices.group: choices for choices in (DATA, MODELS, WARM_STARTS, TARGETS, NOISES, SAMPLERS, TUNERS)
 }
 
-# Nodes that only feed other options: the grid gives step_size, compat gives defaults of its groups.
-_HELPER_NODES = ("grid", "compat", "protocol")
+MOST_STEP_SIZES = 10_000  # each of which has chains of its own
+
+# Nodes that only feed other options: the grid gives step_size, compat gives defaults of its groups, study a name.
+_HELPER_NODES = ("grid", "compat", "protocol", "study")
 
 
 def parse(cfg: DictConfig) -> RunConfig:
@@ -49,6 +54,8 @@ def parse(cfg: DictConfig) -> RunConfig:
     """
     fields = {field.name: field for field in dataclasses.fields(RunConfig)}
     values = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    if (study := cfg.get("study")) is not None:
+        values["experiment"] = study
     for key in values:
         if key not in fields:
             raise UnknownOptionError(key, fields)
@@ -72,7 +79,7 @@ def resolved(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
         config: what ``parse`` made of it.
     """
     plain = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
-    return plain | {"step_size": list(config.step_size) or None}
+    return plain | {"step_size": list(config.step_size) or None, "experiment": config.experiment}
 
 
 def from_dict(plain: Mapping[str, Any]) -> RunConfig:
@@ -117,7 +124,10 @@ def _choose(group: str, values: Any) -> Any:
             raise UnknownOptionError(f"{group}.{key}", declared, f"{group}={name}")
     required = [field.name for field in fields if field.default is dataclasses.MISSING]
     given = {option: values.get(option) for option in declared if option in values or option in required}
-    return cls(name=name, **given) if cls else None
+    if cls is None:
+        return None
+    chosen = cls(name=name, **given)
+    return dataclasses.replace(chosen, code=code_digest(module)) if (module := module_of(chosen)) else chosen
 
 
 def _tracker(values: Any) -> TrackerConfig:
@@ -153,10 +163,9 @@ def parse_step_size(value: Any) -> tuple[float, ...]:
             low, high, num = (float(part) for part in match.groups()) if match else (math.nan,) * 3
         except ValueError:
             low = high = num = math.nan
-        if not (0 < low < high < math.inf and num.is_integer() and num >= 2):
-            raise ConfigError(
-                "step_size", value, f"{valid}; logspace needs 0 < low < high and a whole num >= 2"
-            )
+        if not (0 < low < high < math.inf and num.is_integer() and 2 <= num <= MOST_STEP_SIZES):
+            needs = f"0 < low < high and a whole num from 2 to {MOST_STEP_SIZES}"
+            raise ConfigError("step_size", value, f"{valid}; logspace needs {needs}")
         return tuple(float(x) for x in np.geomspace(low, high, int(num)))
     entries = list(value) if isinstance(value, list | tuple) else [value]
     try:
@@ -187,10 +196,15 @@ def _step_sizes(given: Any, cfg: DictConfig, groups: Mapping[str, Any]) -> tuple
         raise ConfigError(
             "grid", cfg.grid.name, f"grid=common or a step_size, as there is no range for {choice}"
         ) from None
-    try:
-        low, high, num = number(0)(low), number(0)(high), integer(2)(num)
-    except ValueError:
-        low = high = math.nan
+    low, high = _of_grid("min", low, number(0)), _of_grid("max", high, number(0))
+    num = _of_grid("num", num, integer(2, MOST_STEP_SIZES))
     if not low < high:
-        raise ConfigError("grid", f"min={low} max={high} num={num}", "0 < min < max and a whole num >= 2")
+        raise ConfigError("grid.min", low, f"a number > 0 below grid.max={high}")
     return parse_step_size(f"logspace({low}, {high}, {num})")
+
+
+def _of_grid(name: str, given: Any, convert: Converter) -> Any:
+    try:
+        return convert(given)
+    except ValueError as error:
+        raise ConfigError(f"grid.{name}", given, str(error)) from None

@@ -63,7 +63,7 @@ class RunConfig:
     variant: str = option(text)
     force: bool = option(boolean)
     dry_run: bool = option(boolean)
-    devices: Literal["auto"] | int = option(either({"auto": "auto"}, integer(1)))
+    devices: Literal["auto"] | int = option(either({"auto": "auto"}, integer(1, 1024)))
     distributed: bool = option(boolean)
     results_dir: str = option(text)
 

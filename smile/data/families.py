@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import traceback
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
+from smile.code import FAULTS, explained, module_of
 from smile.data.dataset import Dataset
 from smile.data.files import DataError
 from smile.options import (
@@ -35,10 +34,12 @@ class DataOptions(Options):
 
     Attributes:
         kind: what networks read: ``numbers`` in rows, pixels among them, or ``text``.
+        is_at_hand: whether reading needs no download and takes no longer than other checks.
     """
 
     group: ClassVar[str] = "data"
     kind: ClassVar[str] = "numbers"
+    is_at_hand: ClassVar[bool] = True
 
     digest: str = ""
 
@@ -55,7 +56,7 @@ class DataOptions(Options):
         return ""
 
     def check(self) -> None:
-        """Says at once what reading the data would say after all else, where that needs no download and no decoding.
+        """Says of data that are not at hand what can be said without reading them.
 
         Raises:
             ConfigError: in one line, what is wrong with the data.
@@ -82,21 +83,14 @@ def load_dataset(options: DataOptions, seed: int) -> Dataset:
         named = error.option if isinstance(error, DataError) else ""
         name, given = (f"data.{named}", getattr(options, named)) if named else options.place
         raise ConfigError(name, given, " ".join(str(error).split())) from None
-    except (Exception, SystemExit) as error:
-        if type(options).__module__.startswith("smile."):
+    except FAULTS as error:
+        if not (module := module_of(options)):
             raise  # a fault of ours, of which the traceback says more
-        raise ConfigError("data", options.name, f"data that can be read; {_placed(options, error)}") from None
+        valid = f"data that can be read; {explained(error, module)}"
+        raise ConfigError("data", options.name, valid) from None
     if not isinstance(found, Dataset):
         raise ConfigError("data", options.name, f"a choice that reads a Dataset, not {type(found).__name__}")
     return found
-
-
-def _placed(options: DataOptions, error: BaseException) -> str:
-    """What another package's code raised, and the last line of that package's file that it came from."""
-    file = inspect.getfile(type(options))
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    place = f"{file}, line {lines[-1]}" if lines else file
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place})"
 
 
 # ---- families ------------------------------------------------------------------------------------
@@ -126,6 +120,8 @@ class Fractions(DataOptions):
 @dataclass(frozen=True, kw_only=True)
 class InFolder(DataOptions):
     """Data that are downloaded, or lie in the folder ``dir``."""
+
+    is_at_hand: ClassVar[bool] = False
 
     dir: str | None = option(optional(file_path), in_run_id=False)
 
@@ -157,11 +153,6 @@ class InFile(DataOptions):
             return short_digest(local_path(self.path).read_bytes()) if self.path else ""
         except OSError:  # which reading the data will explain
             return ""
-
-    def check(self) -> None:
-        """Reads the file."""
-        if self.path is not None:
-            load_dataset(self, 0)
 
 
 def short_digest(content: bytes) -> str:

@@ -158,6 +158,7 @@ DATA: Choices[DataOptions] = Choices(
         "none": None,
         **_each(UCI, UCIData),
         "diabetes": TableData,
+        "wine": TableData,
         "csv": CSVData,
         "digits": BundledImages,
         **_each(IMAGE_SETS, ImageData),

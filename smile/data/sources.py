@@ -80,7 +80,7 @@ UCI = {
         "c6b9b6469dd8a8dc",
     ),
 }
-SKLEARN = ("diabetes", "digits")
+SKLEARN = ("diabetes", "digits", "wine")
 
 
 def load(
@@ -96,7 +96,7 @@ def load(
     """Loads a table.
 
     Args:
-        name: airfoil, energy or bikesharing (UCI), diabetes or digits (scikit-learn), or csv.
+        name: airfoil, energy or bikesharing (UCI), diabetes, digits or wine (scikit-learn), or csv.
         directory: folder with ``<name>.data`` of a UCI table: numbers apart by spaces, the last column is y. None: the
             cache, which a download fills.
         path: of a CSV file, as ``smile.data.delimited`` describes it.
@@ -175,8 +175,13 @@ def _write_table(file: Path, values: np.ndarray) -> None:
 def _load_sklearn(name: str) -> Table:
     from sklearn import datasets  # takes a second to import
 
-    if name == "diabetes":
-        x, y = datasets.load_diabetes(return_X_y=True)
-        return Table(name, x, y, "regression")
-    x, y = datasets.load_digits(return_X_y=True)
-    return Table(name, x, y, "classification", tuple(str(digit) for digit in range(10)))
+    match name:
+        case "diabetes":
+            x, y = datasets.load_diabetes(return_X_y=True)
+            return Table(name, x, y, "regression")
+        case "digits" | "wine":
+            found = getattr(datasets, f"load_{name}")()
+            classes = tuple(str(label) for label in found.target_names)
+            return Table(name, found.data, found.target, "classification", classes)
+        case never:
+            raise DataError(f"no data set {never!r} of scikit-learn: valid are {', '.join(SKLEARN)}")

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from smile.base import Build, Subsampling, Target
+from smile.code import FAULTS, explained, module_of
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
-from smile.dotted import one_line
 from smile.kernels import Sampler
-from smile.models import Model, standardised
+from smile.models import MODELS, Model, standardised
 from smile.options import ConfigError
 from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
 from smile.tuners import Adapted, AdaptingTuner, Tuner, TunerOptions, tuned
@@ -33,6 +33,7 @@ __all__ = [
     "full_batch",
     "make_network",
     "make_target",
+    "stacked",
     "subsampling_of",
 ]
 
@@ -136,8 +137,19 @@ def make_target(config: RunConfig) -> Target:
     if config.sampler.is_full_batch:
         return full_batch(target)
     if config.noise.is_noisy:  # which is not that of rows
-        target = target.replace(subsampling=None)
-    return config.noise.add(target)
+        target = target.replace(subsampling=None, batch_noise=None)
+    target = config.noise.add(target)
+    return target if target.divides or config.sampler.parts == 1 else stacked(target, config.sampler.parts)
+
+
+def stacked(target: Target, parts: int) -> Target:
+    """The same target whose batches are independent ones, one behind the other along their leading axes."""
+
+    def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> Any:
+        drawn = [target.draw_batch(one, chains) for one in jax.random.split(key, parts)]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+
+    return target.replace(draw_batch=draw_batch, batch_of_step=None)
 
 
 @cache
@@ -151,8 +163,10 @@ def full_batch(target: Target) -> Target:
     return target.replace(
         logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
         draw_batch=lambda key, chains: (),
+        batch_of_step=None,
         full_batch=(),
         subsampling=None,
+        batch_noise=None,
     )
 
 
@@ -185,7 +199,16 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     """
     prior = Prior(chosen.target.prior, chosen.target.prior_scale)
     given = chosen.model.factory or chosen.model.name
-    return build_network(chosen.target, load_dataset(chosen.data, seed), chosen.model.build, prior, given)
+    dataset = load_dataset(chosen.data, seed)
+    if chosen.model.reads_images and dataset.test.x.ndim != 4:
+        rows = [
+            name for name, one in MODELS.items() if one and "numbers" in one.reads and not one.reads_images
+        ]
+        raise ConfigError(
+            "model", chosen.model.name, f"{', '.join(rows)} with data={chosen.data.name}, no images"
+        )
+    module = module_of(chosen.model)
+    return build_network(chosen.target, dataset, chosen.model.build, prior, given, module)
 
 
 def build_network(
@@ -194,6 +217,7 @@ def build_network(
     make_model: Callable[[int, int | None], Model],
     prior: Prior,
     given: str,
+    module: str = "",
 ) -> Network:
     """The posterior of a network on data that have been read.
 
@@ -203,6 +227,7 @@ def build_network(
         make_model: ``(num_outputs, context) -> network``.
         prior: of the parameters.
         given: what messages call the network.
+        module: a user's, whose faults are told with their place; empty where the caller sees them himself.
 
     Raises:
         ConfigError: in one line, what does not fit together.
@@ -225,6 +250,10 @@ def build_network(
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
         posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("model", given, one_line(error)) from None
+    except FAULTS as error:
+        if not module and not isinstance(error, TypeError | ValueError):
+            raise  # a fault of ours, of which the traceback says more
+        raise ConfigError(
+            "model", given, f"a network that can be sampled; {explained(error, module)}"
+        ) from None
     return Network(dataset, model, posterior, batch_size)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from filelock import FileLock
 
+from smile.code import module_of
 from smile.config.identity import identify
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import flip_crop_resize, source
@@ -42,7 +43,7 @@ class WarmStart(NamedTuple):
 
 def warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Advance) -> WarmStart:
     """From the cache, or trained while other processes that want the same ensemble wait."""
-    digest = _warm_start_digest(config)
+    digest = _warm_start_digest(config, network)
     shape = jax.ShapeDtypeStruct((config.replications, network.posterior.dim), np.float32)
     positions = on_first_host(lambda: _cached(config, network, digest, key, advance), shape)
     return WarmStart(np.asarray(positions), digest)
@@ -70,11 +71,20 @@ def checkpoints(options: NetworkTarget, directory: Path, *, shared: bool = True)
     return Checkpoints(directory, 60 * options.checkpoint_minutes, shared=shared)
 
 
-def _warm_start_digest(config: RunConfig) -> str:
+def _warm_start_digest(config: RunConfig, network: Network) -> str:
     identity = identify(config)
     names = ("data", "model", "warm_start", "replications", "seed", "precision")
     chosen = {name: identity[name] for name in names} | {"likelihood": identity["target"]["likelihood"]}
+    if config.model is not None and module_of(config.model):  # whose shapes follow from no option of ours
+        chosen["parameters"] = _parameters(network)
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _parameters(network: Network) -> list[tuple[str, tuple[int, ...], str]]:
+    """Path, shape and dtype of every leaf of the parameters."""
+    params = jax.eval_shape(network.model.init, jax.random.key(0), jnp.asarray(network.dataset.test.x[:2]))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return [(jax.tree_util.keystr(path), leaf.shape, str(leaf.dtype)) for path, leaf in leaves]
 
 
 def train_members(

@@ -160,7 +160,10 @@ def lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:
 
 
 def _running_mean(old: jax.Array, x: jax.Array, n: jax.Array) -> jax.Array:
-    return old + (x - old) / n
+    mean = old + (x - old) / n
+    return jnp.where(
+        jnp.isinf(old) | jnp.isinf(x), old + x, mean
+    )  # infinite stays, and opposite ones are NaN
 
 
 def _running_log_mean(old: jax.Array, x: jax.Array, n: jax.Array) -> jax.Array:

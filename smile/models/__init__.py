@@ -11,6 +11,7 @@ from smile.models.gpt import GPTOptions
 from smile.models.lenet import LeNet as LeNet
 from smile.models.lenet import LeNetOptions
 from smile.models.model import Model as Model
+from smile.models.model import check_parameters as check_parameters
 from smile.models.model import from_flax as from_flax
 from smile.models.model import standardised as standardised
 from smile.models.options import ModelOptions as ModelOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -60,6 +61,8 @@ class LeNet(nn.Module):
 @dataclass(frozen=True, kw_only=True)
 class LeNetOptions(MixedPrecision):
     """``model=lenet``."""
+
+    reads_images: ClassVar[bool] = True
 
     activation: Activation = option(activation_option)
 

@@ -30,11 +30,13 @@ class ModelOptions(Options):
 
     Attributes:
         reads: kinds of data that it can read, see ``smile.data.families``.
+        reads_images: whether the numbers must be those of pixels, (rows, height, width, channels).
         factory: dotted path of a user's function that makes it; empty where it is nobody's.
     """
 
     group: ClassVar[str] = "model"
     reads: ClassVar[tuple[str, ...]] = ("numbers",)
+    reads_images: ClassVar[bool] = False
 
     # No annotation: what one subclass makes an option is a constant of the others.
     factory = ""

@@ -6,6 +6,7 @@ A network whose rows depend on each other through batch statistics has no likeli
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -153,6 +154,8 @@ def _head(num_outputs: int, x: jax.Array) -> jax.Array:
 class ResNet7Options(MixedPrecision):
     """``model=resnet7``; ``width`` is the number of channels of the first convolution."""
 
+    reads_images: ClassVar[bool] = True
+
     width: int = option(integer(1))
 
     def build(self, num_outputs: int, context: int | None = None) -> Model:
@@ -163,6 +166,8 @@ class ResNet7Options(MixedPrecision):
 @dataclass(frozen=True, kw_only=True)
 class ResNet18Options(MixedPrecision):
     """``model=resnet18``; ``width`` is the number of channels of the first stage."""
+
+    reads_images: ClassVar[bool] = True
 
     width: int = option(integer(1))
     remat: bool = option(boolean, in_run_id=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -87,6 +88,8 @@ def _patches(x: jax.Array, patch: int) -> jax.Array:
 @dataclass(frozen=True, kw_only=True)
 class ViTOptions(TransformerOptions):
     """``model=vit``."""
+
+    reads_images: ClassVar[bool] = True
 
     patch: int = option(integer(1))
     token_sd: float = option(number(0))

@@ -8,11 +8,13 @@ import tempfile
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from smile import stop
+from smile.code import FAULTS, explained
 from smile.config.identity import run_id
 from smile.config.run import RunConfig
+from smile.options import ConfigError
 from smile.paths import experiment_dir
 from smile.runs import status
 from smile.runs.lock import Lock, claim
@@ -26,6 +28,9 @@ __all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir
 _logger = logging.getLogger(__name__)
 
 
+State = Literal["done", "failed", "taken", "followed"]
+
+
 class Outcome(NamedTuple):
     """How an attempt ended, and why where it did not end well.
 
@@ -34,7 +39,7 @@ class Outcome(NamedTuple):
         reason: in one line.
     """
 
-    state: Literal["done", "failed", "taken", "followed"]
+    state: State
     reason: str = ""
 
 
@@ -59,22 +64,26 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
         Preempted: where it was asked to stop.
     """
     directory = run_dir(config)
-    if is_done(config):
-        return Outcome("done")
     if config.distributed and _is_follower(config):
         return _follow(config, label)
+    if is_done(config):
+        return _told(config, Outcome("done"))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with claim(directory) as lock:
             if not isinstance(lock, Lock):
-                return Outcome("taken", f"process {lock.pid} on {lock.host or 'another machine'} is at it")
+                who = f"process {lock.pid} on {lock.host or 'another machine'} is at it"
+                return _told(config, Outcome("taken", who))
             if is_done(config):
-                return Outcome("done")
+                return _told(config, Outcome("done"))
             if (directory / METRICS_FILE).exists() and not config.force:
                 _logger.warning("%s cannot be read and is computed again", directory / METRICS_FILE)
             return _run(config, directory, label, lock, shares_machine)
     except OSError as error:  # before the run has begun: its folder cannot be used
-        return Outcome("failed", reason_of(error))
+        return _told(config, Outcome("failed", reason_of(error)))
+
+
+# ---- several hosts -------------------------------------------------------------------------------
 
 
 def _is_follower(config: RunConfig) -> bool:
@@ -83,6 +92,21 @@ def _is_follower(config: RunConfig) -> bool:
     import jax
 
     return jax.process_index() > 0
+
+
+def _told(config: RunConfig, outcome: Outcome) -> Outcome:
+    """The outcome, of which the first host of a run tells all others: they see neither its lock nor its disk.
+
+    Where the first host computes it is ``followed``, which the others say then.
+    """
+    if config.distributed:
+        import numpy as np
+        from jax.experimental.multihost_utils import broadcast_one_to_all
+
+        states: tuple[State, ...] = get_args(State)
+        told = states[int(broadcast_one_to_all(np.int32(states.index(outcome.state))))]
+        return outcome if told == outcome.state else Outcome(told, "as the first host says")
+    return outcome
 
 
 def _follow(config: RunConfig, label: str) -> Outcome:
@@ -94,8 +118,10 @@ def _follow(config: RunConfig, label: str) -> Outcome:
         quiet = replace(config, results_dir=scratch, tracker=replace(config.tracker, wandb=mirror))
         run_dir(quiet).mkdir(parents=True)
         try:
+            if (told := _told(config, Outcome("followed"))).state != "followed":
+                return told
             execute(quiet, run_dir(quiet), label=f"{label}, another host")
-        except Exception as error:
+        except FAULTS as error:
             return Outcome("failed", reason_of(error))
     return Outcome("followed")
 
@@ -110,8 +136,9 @@ def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_mach
             prepare_jax(config, shares_machine)
             from smile.execute import execute  # here, because it imports jax
 
+            _told(config, Outcome("followed"))
             execute(config, directory, label=label)
-        except Exception as error:
+        except FAULTS as error:
             reason = reason_of(error)
             try:
                 write_text_atomic(directory / FAILURE_FILE, f"{reason}\n\n{traceback.format_exc()}")
@@ -159,11 +186,27 @@ def prepare_jax(config: RunConfig, shares_machine: bool = False) -> None:
             num_processes=int(num_processes) if num_processes else None,
             process_id=int(process_id) if process_id else None,
         )
+    _check_platform()
 
 
-def reason_of(error: Exception) -> str:
+def _check_platform() -> None:
+    """Finds the devices now: whatever needs them first would be blamed for there being none."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:  # of a plugin that JAX loads, which may raise anything
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = lines[0] if lines else "there is no such device, or no plugin for it"
+        if platforms := os.environ.get("JAX_PLATFORMS"):
+            raise ConfigError(
+                "JAX_PLATFORMS", platforms, f"cpu, or an accelerator of this machine; {why}"
+            ) from None
+        raise ConfigError("devices", "none", f"a machine on which JAX finds a device; {why}") from None
+
+
+def reason_of(error: BaseException) -> str:
     """An exception in one line."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(filter(None, [error.strerror, str(error.filename or "")]))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return explained(error)

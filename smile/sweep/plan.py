@@ -30,10 +30,12 @@ class Plan(NamedTuple):
     Attributes:
         runs: config, whether it is done, and its estimated seconds, None where nothing like it has run.
         at_once: how many go on at a time.
+        is_bound: whether only runs of scale=smoke have told, whose time is that of the compiler.
     """
 
     runs: list[tuple[RunConfig, bool, float | None]]
     at_once: int
+    is_bound: bool = False
 
     @property
     def seconds(self) -> float:
@@ -43,15 +45,16 @@ class Plan(NamedTuple):
 
 def make_plan(configs: Sequence[RunConfig], at_once: int) -> Plan:
     """Looks up what is done and estimates the rest."""
-    rates: dict[tuple[str, str], Mapping[tuple[str, ...], float]] = {}
-    runs = []
+    rates: dict[tuple[str, str], _Rates] = {}
+    runs, is_bound = [], False
     for config in configs:
         key = (config.results_dir, config.experiment)
         if key not in rates:
             rates[key] = _rates(*key)
-        rate = rates[key].get(_kind(config), rates[key].get(()))
-        runs.append((config, is_done(config), None if rate is None else rate * _work(config)))
-    return Plan(runs, max(1, at_once))
+        rate = rates[key].of.get(_kind(config), rates[key].of.get(()))
+        runs.append((config, done := is_done(config), None if rate is None else rate * _work(config)))
+        is_bound |= not done and rates[key].scale == "smoke" != config.scale
+    return Plan(runs, max(1, at_once), is_bound)
 
 
 def print_plan(plan: Plan) -> None:
@@ -68,16 +71,28 @@ def print_plan(plan: Plan) -> None:
         more = f", and {len(left) - len(known)} of unknown cost" if len(known) < len(left) else ""
         at_once = min(plan.at_once, len(left))
         wall = max(max(known), plan.seconds / at_once)
+        about = "at most" if plan.is_bound else "about"
         print(
-            f"about {format_seconds(plan.seconds)} of computing{more}; {at_once} at once: {format_seconds(wall)}"
+            f"{about} {format_seconds(plan.seconds)} of computing{more}; {at_once} at once: {format_seconds(wall)}"
         )
+        if plan.is_bound:
+            print(
+                "a bound: runs of scale=smoke are mostly compiling; those of scale=quick tell what a step costs"
+            )
     elif left:
         print("cost unknown: nothing of this experiment has run yet; scale=smoke takes seconds and tells")
     print("dry run: nothing was started")
 
 
-def _rates(results_dir: str, experiment: str) -> Mapping[tuple[str, ...], float]:
-    """Seconds per step of a chain by kind of run, and of all kinds under (); from the largest scale that has any."""
+class _Rates(NamedTuple):
+    """Seconds per step of a chain by kind of run, and of all kinds under (); and the scale of which they are."""
+
+    of: Mapping[tuple[str, ...], float]
+    scale: str = ""
+
+
+def _rates(results_dir: str, experiment: str) -> _Rates:
+    """Of the largest scale that has any."""
     for scale in SCALES:  # the larger, the less its time is that of the compiler
         table = read_table(experiment_dir(Path(results_dir), experiment, scale), _COLUMNS)
         if table is None:
@@ -90,8 +105,8 @@ def _rates(results_dir: str, experiment: str) -> Mapping[tuple[str, ...], float]
             steps=("num_steps", "max"), seconds=("wall_seconds", "max"),
         )  # fmt: skip
         runs["rate"] = runs["seconds"] / (runs["chains"] * runs["sizes"] * runs["steps"])
-        return _by_kind(runs)
-    return {}
+        return _Rates(_by_kind(runs), scale)
+    return _Rates({})
 
 
 def _by_kind(runs: pd.DataFrame) -> dict[tuple[str, ...], float]:

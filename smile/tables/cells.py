@@ -55,6 +55,7 @@ class Cell:
         published: what was printed; NaN where nothing was.
         published_error: its standard error.
         draws: resamples behind the interval, None where replications are too few.
+        values: of the reported replications at the chosen step size, by their number.
     """
 
     mean: float
@@ -72,6 +73,7 @@ class Cell:
     published: float = math.nan
     published_error: float = math.nan
     draws: np.ndarray | None = field(default=None, repr=False, compare=False)
+    values: Mapping[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def ratio(self) -> float:
@@ -163,12 +165,15 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
     chosen = grid.means(metric.chosen_by, choosing[None].astype(float))[0]
     best = _best(chosen, quantities.metric(metric.chosen_by).highest)
     low = high = math.nan
+    values: dict[int, float] = {}
     draws = resampled(grid, choosing, reporting, metric)
     if best is None:
         mean = error = step_size = math.nan
     else:
         mean = grid.means(metric.name, reporting[None].astype(float))[0, best]
         error = grid.errors(metric.name, reporting)[best]
+        reported = zip(grid.replication[reporting], grid.values[metric.name][best, reporting], strict=True)
+        values = {int(replication): float(value) for replication, value in reported}
         step_size = grid.step_size[best] if grid.adapted is None else grid.adapted[reporting].mean()
     if draws is not None and math.isfinite(mean):
         low, high = interval(draws)
@@ -184,6 +189,7 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
         low=low,
         high=high,
         draws=draws,
+        values=values,
         **({} if selection == "validation" else _diagnostics(grid, best, reporting)),
     )
 

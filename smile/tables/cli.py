@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from smile.arguments import OneLineParser
+from smile.arguments import OneLineParser, command_line
 from smile.paths import SCALES, experiment_dir
 from smile.tables.build import build_table
 from smile.tables.cells import Cells
@@ -19,6 +18,7 @@ from smile.tables.layout import LEGEND, cell_lines, column_names, heading, rows
 from smile.tables.reading import SpecError, load_spec, table_names
 from smile.tables.spec import TableSpec
 from smile.tables.summary import claim_lines, summary_lines
+from smile.tracking.console import wide_console
 from smile.tracking.parquet import has_metrics
 
 __all__ = ["main"]
@@ -26,6 +26,7 @@ __all__ = ["main"]
 _LOG_WIDTH = 190  # where the output is no terminal
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
     options = _parse(arguments)
@@ -46,9 +47,7 @@ def _run(name: str, scale: str | None, results: Path) -> None:
     scale = scale or _largest_scale(results, name)
     report = build_table(spec, experiment_dir(results, name, scale), scale)
     spec = report.spec
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_LOG_WIDTH)
+    console = wide_console(_LOG_WIDTH)
     metric = next(iter(spec.metrics))
     selection = spec.selections[0]
     cells = report.tables[metric, selection]

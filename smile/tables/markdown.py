@@ -20,7 +20,7 @@ from smile.tables.layout import (
 )
 from smile.tables.spec import TableSpec
 from smile.tables.summary import summary_lines
-from smile.tables.verdicts import Judgement, counted, judge
+from smile.tables.verdicts import FEWEST_SEEDS, Judgement, counted, judge
 
 __all__ = ["markdown"]
 
@@ -47,7 +47,7 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
         names = column_names(spec)
         lines += [_markdown_row(names), _markdown_row("---" for _ in names)]
         for labels, row in rows(spec, cells):
-            best = best_of_row(spec, row, spec.metrics[metric].highest)
+            best = best_of_row(spec, row, spec.metrics[metric])
             lines.append(
                 _markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is best)) for cell in row)])
             )
@@ -60,8 +60,13 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
 
 def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
     """In how many cells each claim holds, by every metric, selection and in print; then each cell."""
-    yield "Holds, or does not hold, at the 95 % level: by the bootstrap interval of the difference or the ratio."
-    yield f"With fewer than {FEWEST} replications only the means are compared, and decide nothing."
+    is_of_networks = "validation" in spec.selections
+    if is_of_networks:
+        yield "Holds, or does not hold, at the 95 % level: by Student's t interval of the differences at equal seeds."
+        yield f"With fewer than {FEWEST_SEEDS} common seeds only the means are compared, and decide nothing."
+    else:
+        yield "Holds, or does not hold, at the 95 % level: by the bootstrap interval of the difference or the ratio."
+        yield f"With fewer than {FEWEST} replications only the means are compared, and decide nothing."
     short = [_SHORT[selection] for selection in spec.selections]
     header = ["claim", "metric", *short, *(["in print"] if spec.published else [])]
     yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
@@ -75,7 +80,8 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
             entries.append(f"holds in {sum(printed)} of {len(printed)}" if printed else MISSING)
         yield _markdown_row(entries)
     first, *_ = spec.metrics
-    header = ["claim", "cell", "left", "right", *(f"by `{name}`" for name in spec.metrics)]
+    paired = ["left - right"] if is_of_networks else []
+    header = ["claim", "cell", "left", "right", *paired, *(f"by `{name}`" for name in spec.metrics)]
     header += ["in print"] if spec.published else []
     yield from ("", f"By cell, {short[0]}; left and right are `{first}`.", "")
     yield from (_markdown_row(header), _markdown_row("---" for _ in header))
@@ -95,10 +101,18 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
                     ", ".join(place),
                     value(found.left),
                     value(found.right),
+                    *([_paired(found)] if is_of_networks else []),
                     *(MISSING if other is None else _verdict(other) for other in others),
                     *([_yes_or_no(found.in_print)] if spec.published else []),
                 ]
             )
+
+
+def _paired(found: Judgement) -> str:
+    if (difference := found.difference) is None:
+        return MISSING
+    low, high = difference.interval
+    return f"{difference.mean:+.3f} ± {difference.error:.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _verdict(found: Judgement) -> str:

@@ -15,10 +15,16 @@ from smile.targets.icg import ICG
 from smile.targets.icg import icg as icg
 from smile.targets.options import AnalyticTarget as AnalyticTarget
 from smile.targets.options import TargetOptions as TargetOptions
+from smile.targets.posteriors import POSTERIORS as POSTERIORS
+from smile.targets.posteriors import Posterior
 from smile.targets.prior import Prior as Prior
 from smile.targets.prior import ScaleRule as ScaleRule
 from smile.targets.rosenbrock import Rosenbrock
 from smile.targets.rosenbrock import rosenbrock as rosenbrock
+from smile.targets.supports import interval as interval
+from smile.targets.supports import ordered as ordered
+from smile.targets.supports import positive as positive
+from smile.targets.supports import simplex as simplex
 
 TARGETS: Choices[TargetOptions] = Choices(
     "target",
@@ -30,5 +36,6 @@ TARGETS: Choices[TargetOptions] = Choices(
         "custom": Custom,
         "bnn": BNN,
         "nanogpt": NanoGPT,
+        **dict.fromkeys(POSTERIORS, Posterior),
     },
 )

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from smile.models import Model
+from smile.models import Model, check_parameters
 from smile.options import ConfigError, choice, either, integer, number, option, optional
 from smile.targets.options import TargetOptions
 from smile.targets.prior import Prior, scales
@@ -131,8 +131,8 @@ def bnn(
             part at a time must fit into the memory. A divisor of the batch size.
 
     Raises:
-        ValueError: where the network does not map x to num_outputs numbers for every y, or the prior has no scale for a
-            leaf.
+        ValueError: where the network does not map x to num_outputs numbers for every y, or has no parameters, or some
+            that are no real numbers, or the prior has no scale for a leaf.
     """
     example_x, example_y = example
     params = jax.eval_shape(model.init, jax.random.key(0), example_x)
@@ -141,6 +141,7 @@ def bnn(
     if getattr(outputs, "shape", None) != expected:
         given = getattr(outputs, "shape", type(outputs).__name__)
         raise ValueError(f"the network maps x of shape {example_x.shape} to {given}, expected {expected}")
+    check_parameters(params)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
     flat, unravel = ravel_pytree(zeros)
     extra = 1 if likelihood.has_log_sd else 0

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from smile.base import Moments, Target
-from smile.dotted import import_callable, one_line
+from smile.dotted import import_callable, users_code
 from smile.options import dotted_path, option
 from smile.targets.options import AnalyticTarget
 
@@ -29,21 +29,23 @@ def from_logdensity(
     """A target from a log density of one position.
 
     Args:
-        logdensity_fn: ``position -> scalar``, unnormalised.
-        initial_position: where chains start, any pytree of numbers or arrays, which become floating-point arrays; or a
-            function ``key -> position``, so that chains start apart, without which R-hat is blind to what all of them
-            miss.
+        logdensity_fn: ``position -> scalar``, unnormalised; parameters with a border, such as those that are positive,
+            are made of free numbers by the functions of ``smile.targets.supports``.
+        initial_position: where chains start, any pytree of numbers or arrays of real ones, which become floating-point
+            arrays; or a function ``key -> position``, so that chains start apart, without which R-hat is blind to what
+            all of them miss.
         name: what tables call it.
         sample: exact draws ``(key, n) -> (n, dim)``, for the Wasserstein bias.
         moments: exact second moments in the order of the flattened leaves, for the second-moment bias.
 
     Raises:
-        ValueError: where the position is empty, or the moments are not one per coordinate.
+        ValueError: where the position is empty or has arrays of integers or of complex numbers, or the moments are not
+            one per coordinate.
     """
 
     def init(key: jax.Array) -> Any:
         start = initial_position(key) if callable(initial_position) else initial_position
-        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), start)
+        return jax.tree_util.tree_map_with_path(_real, start)
 
     dim = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(init, jax.random.key(0))))
     if dim == 0:
@@ -62,38 +64,85 @@ def from_logdensity(
     )
 
 
-def custom(factory: str) -> Target:
+def custom(factory: str, digest: str = "") -> Target:
     """Imports ``package.module.function`` (also from the working directory), calls it and checks the target it returns.
+
+    Args:
+        factory: the dotted path.
+        digest: that its code must have, see ``smile.code``; empty: any.
 
     Raises:
         ValueError: in one line, what is wrong with the path, the call, the log density or its gradient.
     """
-    function = import_callable(factory)
-    try:
+    function = import_callable(factory, digest)
+    with users_code(f"{factory}() raised"):
         target = function()
-    except Exception as error:
-        raise ValueError(f"{factory}() raised {one_line(error)}") from error
     if not isinstance(target, Target):
         raise ValueError(
             f"{factory}() returned {type(target).__name__}, not a Target (see smile.targets.from_logdensity)"
         )
-    try:
-        key = jax.random.key(0)
-        position, batch = target.init(key), target.draw_batch(key, ())
+    key = jax.random.key(0)
+    with users_code(f"start of {factory} raised"):
+        position = target.init(key)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(position):
+        if not jnp.issubdtype(dtype := jnp.result_type(leaf), jnp.floating):
+            raise ValueError(f"{factory} starts at {_what(path, dtype)}: chains move in real numbers alone")
+    with users_code(f"log density of {factory} raised"):
+        batch = target.draw_batch(key, ())
         value = jax.jit(target.logdensity)(position, batch)
-    except Exception as error:
-        raise ValueError(f"log density of {factory} raised {one_line(error)}") from error
     if jnp.shape(value) != ():
         raise ValueError(f"log density of {factory} has shape {jnp.shape(value)}, not that of a scalar, ()")
+    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        raise ValueError(f"log density of {factory} is {jnp.result_type(value)}, not a real number")
     if not jnp.isfinite(value):
         raise ValueError(f"log density of {factory} at its start is {value}, not finite")
-    try:
+    with users_code(f"gradient of the log density of {factory} raised"):
         gradient = jax.jit(jax.grad(target.logdensity))(position, batch)
-    except Exception as error:
-        raise ValueError(f"gradient of the log density of {factory} raised {one_line(error)}") from error
     if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)):
         raise ValueError(f"gradient of the log density of {factory} at its start is not finite")
+    _check_known(factory, target, position, key)
     return target
+
+
+def _check_known(factory: str, target: Target, position: Any, key: jax.Array) -> None:
+    """What is known of a target is needed when all is sampled; what is wrong with it is said before."""
+    if (dim := sum(jnp.size(leaf) for leaf in jax.tree.leaves(position))) != target.dim:
+        raise ValueError(f"{factory} has dim={target.dim}, but starts at {dim} numbers")
+    for name, moments in target.moments.items():
+        if not jnp.shape(moments.second) == jnp.shape(moments.variance) == (dim,):
+            raise ValueError(
+                f"{name} moments of {factory} do not have the shape ({dim},), one entry per coordinate"
+            )
+    if target.sample is not None:
+        with users_code(f"sample of {factory} raised"):
+            shape = jnp.shape(target.sample(key, 2))
+        if shape != (2, dim):
+            raise ValueError(
+                f"sample of {factory} makes draws of shape {shape}, not (2, {dim}), when asked for 2"
+            )
+
+
+def _real(path: Any, leaf: Any) -> jax.Array:
+    """A number, or an array of real ones, in floating point.
+
+    Raises:
+        ValueError: naming the leaf, where a conversion would lose a part of it or make a number of what is none.
+    """
+    dtype = jnp.result_type(leaf)
+    is_number = isinstance(leaf, int) and not isinstance(leaf, bool)
+    if not is_number and not jnp.issubdtype(dtype, jnp.floating):
+        hint = (
+            "give its real and imaginary part"
+            if jnp.issubdtype(dtype, jnp.complexfloating)
+            else "give floats"
+        )
+        raise ValueError(f"initial_position has {_what(path, dtype)}: {hint}")
+    return jnp.asarray(leaf, jnp.result_type(float))
+
+
+def _what(path: Any, dtype: Any) -> str:
+    name = ".".join(jax.tree_util.keystr((key,), simple=True) for key in path)
+    return f"{dtype} numbers in {name!r}" if name else f"{dtype} numbers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,4 +155,4 @@ class Custom(AnalyticTarget):
 
     def build(self) -> Target:
         """The user's own."""
-        return custom(self.factory)
+        return custom(self.factory, self.code)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from smile.arguments import command_line
 from smile.runs.compact import compact
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
 
 __all__ = ["main"]
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
     description = (

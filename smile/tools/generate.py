@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from smile import random
-from smile.arguments import OneLineParser
+from smile.arguments import OneLineParser, command_line
 from smile.config.parse import from_dict
 from smile.config.run import RunConfig
 from smile.execute.results import VOCABULARY_FILE
@@ -32,6 +32,7 @@ class _WrongError(Exception):
     """What cannot be generated and why, in one line."""
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, or 2 where there is nothing to generate from."""
     options = _parse(arguments)

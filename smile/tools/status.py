@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from smile.arguments import command_line
 from smile.runs.owner import HEARTBEAT_SECONDS
 from smile.runs.survey import STATES, Run, Survey, survey
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
@@ -26,6 +27,7 @@ _LATE_SECONDS = 3 * HEARTBEAT_SECONDS
 _STYLES = {"failed": "red", "lost": "red", "running": "green", "done": "dim"}
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, 1 where --wait saw runs that did not end well, 2 where there is nothing."""
     parser = experiment_parser("smile-status", "Shows how the runs of an experiment stand.")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from smile.arguments import command_line
 from smile.runs.compact import CONFIG_FILE, read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
 from smile.tracking.parquet import read_metrics
@@ -22,6 +23,7 @@ _PUBLIC_SERVER = "https://api.wandb.ai"
 _SYNCED = ".synced"  # what wandb puts behind the name of a file that it has sent
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 where wandb did not take all runs, 2 where there is nothing to send."""
     parser = experiment_parser(

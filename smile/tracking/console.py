@@ -25,10 +25,16 @@ _OF_ALL_REPLICATIONS = (
 )
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves to the command what rich would end the program for, with the code of a failure."""
+        raise BrokenPipeError
+
+
 def wide_console(log_width: int = 140, stderr: bool = False) -> Console:
     """The terminal, or a log whose lines are ``log_width`` characters wide, where rich would take 80."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=log_width)
+    console = _Console(stderr=stderr)
+    return console if console.is_terminal else _Console(stderr=stderr, width=log_width)
 
 
 def format_seconds(seconds: float) -> str:

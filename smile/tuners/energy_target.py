@@ -59,7 +59,7 @@ class EnergyTargetState(NamedTuple):
 def energy_target(
     dimension: int,
     *,
-    desired_energy_variance: float = 3e-4,
+    desired_energy_variance: float = 5e-4,
     initial_gain: float = 0.05,
     freeze_after: int | None = None,
 ) -> Tuner:

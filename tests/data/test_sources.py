@@ -103,8 +103,9 @@ def test_the_real_tables(name: str, shape: tuple[int, int]):
 
 
 def test_scikit_learn_tables():
-    diabetes, digits = load("diabetes"), load("digits")
+    diabetes, digits, wine = load("diabetes"), load("digits"), load("wine")
     assert diabetes.x.shape == (442, 10) and diabetes.task == "regression"
+    assert wine.x.shape == (178, 13) and wine.classes == ("class_0", "class_1", "class_2")
     assert digits.x.shape == (1797, 64) and digits.task == "classification" and len(digits.classes) == 10
 
 

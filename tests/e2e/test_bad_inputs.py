@@ -13,7 +13,7 @@ from smile.run import main
 # command line, the option that the line must name, what it must offer
 BAD_INPUTS = [
     ("target=bnn data=airfol", "data", "did you mean 'airfoil'?"),
-    ("target=bnn data=none", "data", "airfoil, energy, bikesharing, diabetes, csv, "),
+    ("target=bnn data=none", "data", "airfoil, energy, bikesharing, diabetes, wine, csv, "),
     ("target=icg data=digits", "data", "none with target=icg"),
     ("target=bnn data.dir=here", "data.dir", "train, validation"),
     ("target=bnn data=energy data.dir=no_such_folder", "data.dir", "the folder of energy.data"),

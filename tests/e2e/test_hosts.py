@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from smile.preflight import compose
+from smile.runs.lock import Lock, claim
+from smile.sweep.attempt import run_dir
 from smile.tracking import read_metrics
 
 RUN = [
@@ -66,3 +69,14 @@ def test_two_hosts_killed_and_resumed_compute_what_one_does(tmp_path: Path) -> N
     printed = both[0].stdout.read()
     assert "LPPD" in printed and "no checkpoint" not in printed
     np.testing.assert_allclose(values(two), values(tmp_path / "one"), rtol=2e-3, atol=2e-3)
+
+
+def test_where_another_process_is_at_the_run_no_host_waits_for_ever(tmp_path: Path) -> None:
+    config = compose([*RUN, f"results_dir={tmp_path}/results"])
+    run_dir(config).mkdir(parents=True)
+    with claim(run_dir(config)) as lock:
+        assert isinstance(lock, Lock)
+        for host in hosts(tmp_path):
+            said, _ = host.communicate(timeout=300)
+            assert host.returncode == 3, said
+            assert f"process {os.getpid()} on " in said and "is at this run" in said

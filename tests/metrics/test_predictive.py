@@ -309,3 +309,11 @@ def test_unfamiliar_rows_are_told_by_their_largest_probability():
         found["unfamiliar_auroc"], 5 / 6
     )  # of six pairs only (0.6, 0.7) is the wrong way round
     np.testing.assert_allclose(found["unfamiliar_confidence"], 0.6, rtol=1e-6)
+
+
+def test_infinite_averages_stay_infinite_and_opposite_ones_are_nan() -> None:
+    """A member whose density of a row is zero has an infinite negative log density, not an unknown one."""
+    state = init_regression(1, 1)
+    for mean in (0.0, 1e30, 0.0, 1e30, 0.0):
+        state = update_regression(state, jnp.full((1, 1), mean), jnp.zeros(()), jnp.zeros(1))
+    assert state.mean_log_density == -jnp.inf and jnp.isfinite(state.log_density)

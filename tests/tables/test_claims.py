@@ -145,3 +145,33 @@ def test_a_claim_about_two_rows(tmp_path: Path) -> None:
         "| spatially_varied < isotropic | ICG, SMILE-naive | 2.500 ± 0.645 | 3.150 ± 0.065 | undecided (means: holds)"
         in text
     )
+
+
+def test_networks_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    """Seeds differ by far more than the methods do: paired the difference shows, unpaired it could not."""
+    text = SPEC.replace("metrics: [bias: bias, wasserstein: Wasserstein]", "metrics: [lppd]")
+    text = text[: text.index("published:")] + 'claims: ["psmile beats smile"]'
+    by_seed = {1: (1.0, 1.11), 2: (3.0, 3.10), 3: (-2.0, -1.91)}
+    rows = []
+    for seed, values in by_seed.items():
+        for sampler, found in zip(("smile", "psmile"), values, strict=True):
+            rows += run_rows(
+                {1e-2: [found]}, first=seed, metrics=("lppd", "validation_lppd"),
+                run_id=f"{sampler}{seed}", sampler=sampler, seed=seed,
+            )  # fmt: skip
+    for row in rows:
+        row["replication"] = row["seed"]
+    assert "+0.100 ± 0.006 [+0.075, +0.125] | holds |" in _report(tmp_path, text, rows)
+
+    few = tmp_path / "few"
+    few.mkdir()
+    assert "means: holds" in _report(few, text, [row for row in rows if row["seed"] < 3])
+
+
+def _report(folder: Path, text: str, rows: list[dict]) -> str:
+    spec = read_spec(write_spec(folder, text))
+    for run_id in {row["run_id"] for row in rows}:
+        file = folder / f"results/runs/{run_id}/metrics.parquet"
+        write_metrics(file, [row for row in rows if row["run_id"] == run_id])
+    build_table(spec, folder / "results", "paper")
+    return (folder / "results/table.md").read_text()

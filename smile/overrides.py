@@ -1,0 +1,64 @@
+"""Overrides before Hydra reads them: what people mean by them, and what Hydra has a traceback for."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+
+from smile.choices import config_folders
+from smile.options import ConfigError
+from smile.paths import conf_dir
+from smile.quoting import in_quotes, quoted
+
+__all__ = ["check_name", "num_values", "quote_functions"]
+
+
+def quote_functions(arguments: Sequence[str]) -> list[str]:
+    """Quotes what Hydra's grammar cannot read, see ``smile.quoting``; a name for an experiment becomes an option.
+
+    Hydra takes ``experiment=name`` for one of ``conf/experiment``, which it is only with a plus.
+    """
+    return [_study(quoted(argument)) for argument in arguments]
+
+
+def _study(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    presets = [
+        file.stem for folder in (conf_dir(), *config_folders()) for file in folder.glob("experiment/*.yaml")
+    ]
+    names = value.split(",") if key == "experiment" else []
+    if any(not name or difflib.get_close_matches(name, presets, 1) for name in names):
+        return argument  # one of ours, which needs a plus
+    return f"study={','.join(map(in_quotes, names))}" if names else argument
+
+
+def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
+    """Raises ConfigError where a group is given what is no name; Hydra has tracebacks for that."""
+    key = override.key_or_group
+    if not key:
+        raise ConfigError("command line", override.input_line, "option=value")
+    if override.is_delete() or not loader.repository.group_exists(key):
+        return
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    for one in values:
+        if isinstance(one, int | float | dict) or one is None:
+            raise ConfigError(
+                key, one, loader.get_group_options(key) or "one of its options, such as hydra.verbose"
+            )
+
+
+def num_values(override: Override) -> int:
+    """How many values of a sweep an override has."""
+    match override.value():
+        case RangeSweep() as sweep:
+            assert sweep.start is not None and sweep.stop is not None
+            return max(0, math.ceil((sweep.stop - sweep.start) / sweep.step))
+        case ChoiceSweep() as sweep:
+            return len(sweep.list)
+        case _:
+            return 1

@@ -1,0 +1,82 @@
+"""What a command is told before it starts anything: every target, network and sampler is built once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from smile.config.memory import check_memory
+from smile.config.run import RunConfig
+from smile.options import ConfigError
+from smile.sweep.attempt import is_done, prepare_jax, reason_of
+
+__all__ = ["check_early", "own_devices"]
+
+
+@contextmanager
+def own_devices() -> Iterator[None]:
+    """The devices that this process prepares are not those of the processes that it starts, here or on a cluster."""
+    flags = os.environ.get("XLA_FLAGS")
+    try:
+        yield
+    finally:
+        os.environ.pop("XLA_FLAGS", None)
+        if flags is not None:
+            os.environ["XLA_FLAGS"] = flags
+
+
+def check_early(configs: Sequence[RunConfig]) -> None:
+    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
+    problems: dict[Any, dict[Any, RunConfig]] = {}
+    for config in configs:
+        if not is_done(config):
+            problem = (config.data, config.model, config.target, config.noise)
+            problems.setdefault(problem, {})[config.sampler] = config
+    for by_sampler in problems.values():
+        config = next(iter(by_sampler.values()))
+        prepare_jax(config)
+        with _room_for(config):
+            _check_problem(by_sampler)
+
+
+@contextmanager
+def _room_for(config: RunConfig) -> Iterator[None]:
+    """Raises ConfigError where a target, or a network, is larger than the memory of this machine."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
+        why = reason_of(error)
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in why:
+            raise
+        where = ("model", config.model.name) if config.model else ("target", config.target.name)
+        raise ConfigError(*where, f"one that fits into the memory; {why}") from None
+
+
+def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
+    config = next(iter(by_sampler.values()))
+    from smile.execute.problem import (
+        check_sampler,
+        exact_target,
+        make_network,
+        subsampling_of,
+    )
+    from smile.targets import AnalyticTarget
+
+    if chosen := config.network:
+        network = make_network(chosen, config.seed)
+        subsampling = subsampling_of(network.posterior, network.batch_size)
+        for config in by_sampler.values():
+            check_sampler(config, subsampling)
+            check_memory(config, network.posterior.dim)
+    elif isinstance(config.target, AnalyticTarget):
+        try:
+            config.noise.check(exact_target(config.target))
+        except ValueError as error:
+            factory = config.target.factory
+            where = ("target.factory", factory) if factory else ("target", config.target.name)
+            raise ConfigError(*where, f"a target that can be sampled; {error}") from None
+        for config in by_sampler.values():
+            noisy = config.noise.is_noisy
+            check_sampler(config, None if noisy else exact_target(config.target).subsampling)
