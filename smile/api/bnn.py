@@ -289,6 +289,8 @@ def _composed(
             )
         require("step_size", step_size, number(0))
         parts["step_size"] = (float(step_size),)
+    elif sampler is not None:  # that of the method's sampler may be in another unit
+        parts["step_size"] = choices.composed(f"sampler={sampler.name}").step_size
     found = dataclasses.replace(config, **parts)
     check_together(found)
     return found

@@ -12,23 +12,21 @@ from smile.config.run import RunConfig
 from smile.paths import conf_dir
 from smile.preflight import compose
 
+LENGTHS = ("num_steps=300", "burn_in=120", "thinning=20")
 METHODS = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 
 
 def composed(method: str = "psmile", **given: Any) -> RunConfig:
     options = {"sampler": None, "tuner": None, "step_size": None} | given
-    changes = {"replications": 2, "num_steps": 300, "burn_in": 120, "thinning": 20, "seed": 0}
-    target = {"batch_size": "auto", "likelihood": "auto", "chains_at_once": None, "rows_at_once": None}
-    return _composed(method=method, changes=changes, target=target, epochs=5, **options)
+    overrides = (f"+method={method}", *LENGTHS)
+    return _composed(overrides, **options, target={"batch_size": "auto"})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_that_of_the_command_line_at_the_lengths_that_were_given(method: str) -> None:
     found = composed(method)
     full_batch = ["target.batch_size=null"] if found.sampler.is_full_batch else []
-    expected = compose(
-        ["target=bnn", f"+method={method}", "num_steps=300", "burn_in=120", "thinning=20", *full_batch]
-    )
+    expected = compose(["target=bnn", f"+method={method}", *LENGTHS, *full_batch])
     assert (found.sampler, found.tuner, found.step_size) == (
         expected.sampler, expected.tuner, expected.step_size
     )  # fmt: skip
