@@ -36,8 +36,7 @@ def test_no_changed_byte_and_no_end_cut_off_is_read_as_something_else(path: Path
         path.write_bytes(one)
         try:
             facts, arrays = read_archive(path, "posterior", 1)
-        except ArchiveError as error:
-            assert "\n" not in str(error)
+        except ArchiveError:
             refused += 1
         else:  # a byte that nothing depends on, such as a date in the folder of the zip file
             assert facts["classes"] == ["a", "b"] and set(arrays) == set(ARRAYS)
