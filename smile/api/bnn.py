@@ -64,7 +64,7 @@ class BNN:
         X: Any,
         y: Any,
         *,
-        method: str = "psmile",
+        method: str = "psmile_naive",
         chains: int = 8,
         num_steps: int = 20_000,
         burn_in: int | None = None,
