@@ -95,7 +95,8 @@ def test_the_command_line_and_the_api_give_the_same_numbers(tmp_path: Path, fit:
     config = compose(
         [
             "target=bnn", "+method=psmile_naive", "model.widths=[8]", "target.prior=he", "replications=2",
-            "num_steps=200", "burn_in=100", "warm_start.max_epochs=20", f"results_dir={tmp_path}", "tracker.wandb.mode=disabled",
+            "num_steps=200", "burn_in=100", "warm_start.max_epochs=20",
+            f"results_dir={tmp_path}", "tracker.wandb.mode=disabled",
         ]
     )  # fmt: skip
     rows = execute(config, tmp_path, "").set_index("metric").value
