@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
 from smile.choices import config_folders
@@ -14,7 +15,7 @@ from smile.options import ConfigError
 from smile.paths import conf_dir
 from smile.quoting import in_quotes, quoted
 
-__all__ = ["check_name", "num_values", "quote_functions"]
+__all__ = ["check_name", "num_values", "of_first_run", "quote_functions"]
 
 
 def quote_functions(arguments: Sequence[str]) -> list[str]:
@@ -31,8 +32,8 @@ def _study(argument: str) -> str:
         file.stem for folder in (conf_dir(), *config_folders()) for file in folder.glob("experiment/*.yaml")
     ]
     names = value.split(",") if key == "experiment" else []
-    if any(not name or difflib.get_close_matches(name, presets, 1) for name in names):
-        return argument  # one of ours, which needs a plus
+    if any(name in ("", "null") or difflib.get_close_matches(name, presets, 1) for name in names):
+        return argument  # one of ours, which needs a plus, or no name
     return f"study={','.join(map(in_quotes, names))}" if names else argument
 
 
@@ -41,6 +42,10 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
     key = override.key_or_group
     if not key:
         raise ConfigError("command line", override.input_line, "option=value")
+    if key.startswith("hydra.sweeper.params"):
+        raise ConfigError(
+            key, str(override.input_line).partition("=")[2], "-m option=value,value for a sweep"
+        )
     if override.is_delete() or not loader.repository.group_exists(key):
         return
     value = override.value()
@@ -50,6 +55,18 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
             raise ConfigError(
                 key, one, loader.get_group_options(key) or "one of its options, such as hydra.verbose"
             )
+
+
+def of_first_run(loader: ConfigLoaderImpl, override: Override) -> str:
+    """An override with the first value of a sweep over a group, as whose choices other overrides name options."""
+    line = str(override.input_line)
+    is_swept = isinstance(override.value(), ChoiceSweep) and loader.repository.group_exists(
+        override.key_or_group
+    )
+    if not is_swept or override.is_hydra_override():
+        return line
+    runs: list[list[str]] = BasicSweeper.split_arguments([override], None)[0]
+    return runs[0][0]
 
 
 def num_values(override: Override) -> int:

@@ -26,6 +26,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -35,7 +36,7 @@ from smile import __version__
 from smile.composition import CONFIG_NAME, Loader
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
-from smile.overrides import check_name, num_values, quote_functions
+from smile.overrides import check_name, num_values, of_first_run, quote_functions
 from smile.paths import conf_dir
 from smile.sweep.frozen import Job
 
@@ -127,17 +128,23 @@ def compose_command(arguments: argparse.Namespace) -> Command:
 
 def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
     """What the sweeper and the launcher read, and override lists, one per job."""
+    parser = OverridesParser.create(config_loader=loader)
 
-    def split() -> tuple[DictConfig, list[list[str]]]:
-        parser = OverridesParser.create(config_loader=loader)
-        parsed = parser.parse_overrides(overrides)
+    def read() -> list[Override]:
+        parsed: list[Override] = parser.parse_overrides(overrides)
         for override in parsed:
             check_name(loader, override)
+        return parsed
+
+    parsed = _explained(loader, overrides, read)
+    first = [of_first_run(loader, override) for override in parsed]
+
+    def split() -> tuple[DictConfig, list[list[str]]]:
         master = _guarded(
             partial(
                 loader.load_configuration,
                 CONFIG_NAME,
-                overrides,
+                first,
                 RunMode.MULTIRUN,
                 validate_sweep_overrides=False,
             )
@@ -154,14 +161,18 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
         if master.hydra.sweeper._target_ != _BASIC_SWEEPER:
             return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
-        task = parser.parse_overrides(params + list(master.hydra.overrides.task))
+        for override in parsed if params else ():
+            if override.key_or_group == "experiment" and override.is_sweep_override():
+                given = str(override.input_line).partition("=")[2]
+                raise ConfigError("experiment", given, "one preset a command, as each is a sweep of its own")
+        task = parser.parse_overrides(params) + [o for o in parsed if not o.is_hydra_override()]
         if not 0 < (runs := math.prod(map(num_values, task))) <= _MOST_RUNS:
             given = " ".join(override.input_line or "" for override in task if override.is_sweep_override())
             raise ConfigError("command line", given, f"1 to {_MOST_RUNS} runs, not {runs}")
         batch = BasicSweeper.split_arguments(task, None)[0]
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
-    return _explained(loader, overrides, split)
+    return _explained(loader, first, split)
 
 
 def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:

@@ -328,7 +328,16 @@ def test_a_group_that_is_given_no_name_says_its_names() -> None:
         ("hydra.job.chdir=true", "hydra.job.chdir: got True; valid: false"),
         ("hydra.launcher=4", "hydra.launcher: got 4"),
         ("hydra/launcher=cors", "hydra/launcher: got 'cors'; valid: basic, cores"),
-        ("+hydra.sweeper.params={seed:1}", "command line: got '+hydra.sweeper.params={seed:1}'"),
+        (
+            "+hydra.sweeper.params={seed:1}",
+            "hydra.sweeper.params: got '{seed:1}'; valid: -m option=value,value",
+        ),
+        ("-m hydra.sweeper.params.seed=1,2", "hydra.sweeper.params.seed: got '1,2'; valid: -m option="),
+        (
+            "-m target=bnn data=energy,airfoil data.dri=x",
+            "data.dri: no such option of data=energy; valid: dir",
+        ),
+        ("-m +experiment=table1,uci", "experiment: got 'table1,uci'; valid: one preset a command"),
         ("--config-name=other", "--config-name: got 'other'; valid: nothing"),
         ("--package=other", "--package: got 'other'"),
         ("replications=1000000000", "less: 1.5e+10 chains of 10 numbers need 7.19e+05 GiB, more than 1 TiB"),
@@ -344,6 +353,15 @@ def test_what_was_a_traceback_a_hang_or_silence_is_one_line(arguments: str, word
     assert words in str(error.value)
 
 
+def test_options_of_choices_that_are_swept() -> None:
+    """They belong to every one of them, though not to the default."""
+    swept = "-m target=bnn data=energy,airfoil data.dir=folder seed=range(0,2)"
+    configs = compose_jobs(parse_arguments(quote_functions(swept.split())))
+    assert [(c.data.name, c.data.dir, c.seed) for c in configs] == [
+        (name, "folder", seed) for name in ("energy", "airfoil") for seed in (0, 1)
+    ]
+
+
 def test_names_of_experiments() -> None:
     assert compose(["experiment=mystudy"]).experiment == "mystudy"
     assert compose(["experiment=2024"]).experiment == "2024"
@@ -353,6 +371,8 @@ def test_names_of_experiments() -> None:
     for near in ("table1", "tabel1", "table"):
         with pytest.raises(ConfigError, match=r"^experiment: got .*\+experiment=table1"):
             compose([f"experiment={near}"])
+    with pytest.raises(ConfigError, match=r"^experiment: got null"):
+        compose(["experiment=null"])
     with pytest.raises(ConfigError, match=r"^experiment: got 'a/b'; valid: a name of letters"):
         compose(["experiment=a/b"])
 

@@ -29,10 +29,10 @@ from smile.execute.problem import Network, build_network, check_sampler, subsamp
 from smile.execute.warm_start import train_members
 from smile.kernels import Sampler
 from smile.models import Model
-from smile.options import choice, integer, number, require
+from smile.options import ConfigError, choice, integer, number, require
 from smile.runs.progress import Advance
 from smile.targets import Prior
-from smile.tuners import TunerOptions
+from smile.tuners import AdaptingTuner, TunerOptions
 
 __all__ = ["BNN"]
 
@@ -64,7 +64,7 @@ class BNN:
         X: Any,
         y: Any,
         *,
-        method: str = "psmile",
+        method: str = "psmile_naive",
         chains: int = 8,
         num_steps: int = 20_000,
         burn_in: int | None = None,
@@ -106,8 +106,8 @@ class BNN:
             missing: what to do with missing cells of X, see ``smile.api.inputs.learn_inputs``.
             dtype: of parameters and chains.
             seed: determines the split of the rows, and every number.
-            keep: at most how many draws of all chains together ``predict`` uses and ``save`` writes, evenly thinned;
-                ``summary`` is about all of them.
+            keep: at most how many draws of all chains together ``predict`` uses and ``save`` writes, evenly thinned,
+                but one of every chain at least; ``summary`` is about all of them.
             chains_at_once: chains of a device that advance together; None: all.
             rows_at_once: rows that are predicted together while chains run; None: all.
             progress: shows a bar.
@@ -121,20 +121,18 @@ class BNN:
         require("keep", keep, integer(1))
         require("dtype", dtype, choice("float32", "float64"))
         config = _composed(
-            f"+method={method}",
-            method=method,
-            sampler=sampler,
-            tuner=tuner,
-            step_size=step_size,
-            changes={
-                "replications": chains, "num_steps": num_steps, "thinning": thinning, "seed": seed,
-                "burn_in": num_steps // 2 if burn_in is None else burn_in,
-            },
-            target={
+            (
+                f"+method={method}", f"num_steps={num_steps}", f"thinning={thinning}", f"replications={chains}",
+                f"burn_in={num_steps // 2 if burn_in is None else burn_in}", f"seed={seed}",
+                f"warm_start.max_epochs={warm_start_epochs}",
+            ),
+            sampler,
+            tuner,
+            step_size,
+            {
                 "batch_size": batch_size, "likelihood": self._likelihood, "chains_at_once": chains_at_once,
                 "rows_at_once": rows_at_once,
             },
-            epochs=warm_start_epochs,
         )  # fmt: skip
         inputs, x, kept = learn_inputs(X, missing)
         labels = learn_labels(y, self._likelihood, kept)
@@ -267,33 +265,32 @@ def in_precision(model: Model, dtype: str) -> Model:
 
 
 def _composed(
-    preset: str,
-    *,
-    method: str,
+    overrides: tuple[str, ...],
     sampler: Sampler | None,
     tuner: TunerOptions | None,
     step_size: float | None,
-    changes: dict[str, Any],
     target: dict[str, Any],
-    epochs: int,
 ) -> RunConfig:
-    """What the command line composes of the method, with the caller's options in place, checked by the same rules."""
-    if not isinstance(method, str):
-        raise ValueError(f"method: got {method!r}; valid: a name of conf/method, such as psmile")
-    config = choices.composed(preset, "scale=quick")
+    """What the command line composes of ``overrides``, with the caller's choices in place, and its rules."""
+    config = choices.composed(*overrides)
     parts: dict[str, Any] = {"sampler": sampler or config.sampler, "tuner": tuner or config.tuner}
+    for name, kind in (("sampler", Sampler), ("tuner", TunerOptions)):
+        if not isinstance(parts[name], kind):
+            raise ConfigError(name, parts[name], "one such as smile.psmile(), smile.energy_variance()")
     check_tuner(parts["tuner"], parts["sampler"])
     if parts["sampler"].is_full_batch and target["batch_size"] == "auto":
         target = {**target, "batch_size": None}
     assert config.network is not None
     parts["target"] = dataclasses.replace(config.network.target, **target)
-    parts["warm_start"] = dataclasses.replace(config.network.warm_start, max_epochs=epochs)
     if step_size is not None:
+        if isinstance(parts["tuner"], AdaptingTuner):
+            raise ConfigError(
+                "step_size", step_size, f"None with tuner={parts['tuner'].name}, which finds it"
+            )
         require("step_size", step_size, number(0))
         parts["step_size"] = (float(step_size),)
-    for name, converter in (("replications", integer(1)), ("num_steps", integer(1)), ("thinning", integer(1)),
-                            ("burn_in", integer(0)), ("seed", integer(0, 2**32 - 1))):  # fmt: skip
-        require("chains" if name == "replications" else name, changes[name], converter)
-    found = dataclasses.replace(config, **parts, **changes)
+    elif sampler is not None:  # that of the method's sampler may be in another unit
+        parts["step_size"] = choices.composed(f"sampler={sampler.name}").step_size
+    found = dataclasses.replace(config, **parts)
     check_together(found)
     return found

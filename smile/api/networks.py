@@ -52,9 +52,8 @@ def architecture(network: Any) -> Architecture:
 
             - a flax linen or nnx module with as many outputs as the likelihood needs: 1 (homoscedastic), 2
               (heteroscedastic: mean, log standard deviation), or the number of classes;
-            - a function of the number of outputs that returns any of these, or of ``rngs`` (and that number before it)
-              that returns an nnx module;
-              a dotted path to one, such as ``my_nets.make``;
+            - a function of the number of outputs that returns any of these, or of ``rngs`` (and that number
+              before it) that returns an nnx module; a dotted path to one, such as ``my_nets.make``;
             - a pair ``(init, apply)``: ``init(key, x) -> params``, ``apply(params, x) -> (rows, outputs)``;
             - ``smile.mlp(16, 16)``, or other options of a network of ``smile.models``.
 
@@ -137,7 +136,8 @@ def _called(function: Callable[..., Any], outputs: int, shown: str) -> Model:
 
 def _arguments(function: Callable[..., Any]) -> list[str]:
     """Names of those that must be given."""
-    of = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]  # nnx hides the signatures of classes
+    # nnx hides the signatures of classes
+    of = inspect.getattr_static(function, "__init__") if isinstance(function, type) else function
     try:
         parameters = inspect.signature(of).parameters.values()
     except ValueError:

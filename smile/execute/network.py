@@ -71,17 +71,11 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
-        folder, is_streamed = run_dir / "draws", chosen.target.draws == "stream"
-        sampled = sample_chains(
-            config,
-            network,
-            starts,
-            keys[1],
-            advance,
-            saved,
-            partial(write_draws, folder) if is_streamed else None,
-            partial(has_draws, folder) if is_streamed else None,
-        )
+        stream = chosen.target.draws == "stream"
+        draws = run_dir / "draws"
+        on_draws = partial(write_draws, draws) if stream else None
+        kept = partial(has_draws, draws) if stream else None
+        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
@@ -177,7 +171,9 @@ def sample_chains(
     on_draws: Callable[[int, np.ndarray], None] | None = None,
     has_draws: Callable[[Sequence[int]], bool] | None = None,
 ) -> Sampled:
-    """The chains of all step sizes; ``on_draws`` and ``has_draws`` as for ``sample_ensemble``."""
+    """The chains of all step sizes; ``on_draws`` gets the kept draws and ``has_draws`` tells whether it has them, see
+    ``sample_ensemble``.
+    """
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
     unit, options = _steps_per_unit(chosen, network), chosen.target

@@ -76,7 +76,7 @@ def read_archive(path: Path, kind: str, version: int) -> Archive:
                 arrays[name] = file[name]
     except FileNotFoundError:
         raise ArchiveError(path, "there is no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ArchiveError(
             path, f"no whole file of smile's: truncated, or of another kind ({error})"
         ) from None

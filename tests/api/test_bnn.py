@@ -94,15 +94,14 @@ def test_the_command_line_and_the_api_give_the_same_numbers(tmp_path: Path, fit:
 
     config = compose(
         [
-            "target=bnn", "+method=psmile", "model.widths=[8]", "replications=2", "num_steps=200", "burn_in=100",
-            "warm_start.max_epochs=20", f"results_dir={tmp_path}", "tracker.wandb.mode=disabled",
+            "target=bnn", "+method=psmile_naive", "model.widths=[8]", "target.prior=he", "replications=2",
+            "num_steps=200", "burn_in=100", "warm_start.max_epochs=20",
+            f"results_dir={tmp_path}", "tracker.wandb.mode=disabled",
         ]
     )  # fmt: skip
-    x, y = load_diabetes(return_X_y=True)
-    same = smile.BNN(smile.mlp(8)).fit(x, y, **QUICK)
     rows = execute(config, tmp_path, "").set_index("metric").value
     for name in ("lppd", "rmse_original", "rhat_max", "final_step_size"):
-        np.testing.assert_allclose(same.summary().metrics[name], rows[name], rtol=1e-5)
+        np.testing.assert_allclose(fit.summary().metrics[name], rows[name], rtol=1e-5)
 
 
 def test_a_new_process_elsewhere_predicts_the_same_bits(
@@ -199,6 +198,7 @@ def test_words_and_missing_cells_from_table_to_prediction(tmp_path: Path) -> Non
         ({"burn_in": 200}, "burn_in: got 200; valid: a whole number below num_steps=200"),
         ({"dtype": "float16"}, "dtype must be float32, float64"),
         ({"tuner": smile.energy_variance(), "sampler": smile.sgld()}, "tuner: got 'energy_variance'"),
+        ({"method": "mile", "step_size": 0.1}, "step_size: got 0.1; valid: None with tuner=mclmc"),
         ({"train": 0.9}, "has no rows|no rows|test"),
     ],
 )

@@ -114,13 +114,13 @@ def test_the_program_is_compiled_once(caplog: pytest.LogCaptureFixture):
 
 
 def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
-    length = Length(640, 100, 5)
+    length = Length(160, 25, 5)
     expected = run(length, tuner=energy_variance())
 
     class KilledError(Exception):
         pass
 
-    for kill_after in (60, 70, 100):  # each life dies some chunks later than the last checkpoint
+    for kill_after in (15, 18, 25):  # each life dies some chunks later than the last checkpoint
         lives = 0
 
         def die(num_steps: int) -> None:
@@ -135,7 +135,7 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
     again = run(
         length, tuner=energy_variance(), checkpoints=Checkpoints(tmp_path / "c", 0.0), on_chunk=seen.append
     )
-    assert sum(seen) == 640 and seen[0] >= 300
+    assert sum(seen) == 160 and seen[0] >= 75
     for field in ("state", "accumulators", "history", "num_divergent", "steps"):
         jax.tree.map(np.testing.assert_array_equal, getattr(again, field), getattr(expected, field))
 
