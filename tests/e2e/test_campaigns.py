@@ -22,19 +22,34 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     return importlib.import_module
 
 
+RECOMPUTED = ("metrics", "status", "lock", "checkpoint", "warm start")  # whose readers take seconds each time
+
+
 def test_no_damaged_file_changes_a_number_or_goes_unnamed(script: Callable[[str], ModuleType]) -> None:
-    """Two bits of every kind of file, and all other damages but of those that train or run anew each time."""
+    """Two bits of every kind of file that is read at once, and all other damages."""
     corruption = script("corruption")
     with tempfile.TemporaryDirectory() as top:  # which another user may enter, unlike pytest's
         os.chmod(top, 0o755)
-        kinds = tuple(kind for kind in corruption.KINDS if kind.name not in ("metrics", "checkpoint"))
+        kinds = tuple(kind for kind in corruption.KINDS if kind.name not in RECOMPUTED)
         found = list(corruption.campaign(Path(top), flips=2, kinds=kinds))
     assert not [one for one in found if one.is_fault]
     assert {one.kind for one in found} == {kind.name for kind in kinds}
     counts = Counter((one.kind, one.outcome) for one in found)
-    assert (
-        counts["warm start", "computed again"] and counts["draws", "refused"] and counts["lock", "as written"]
-    )
+    assert counts["image cache", "computed again"] and counts["draws", "refused"]
+
+
+def test_a_deep_ensemble_whose_positions_became_zeros_is_trained_again(
+    script: Callable[[str], ModuleType], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corruptible = script("corruptible")
+    (file,) = corruptible.make_warm_start(tmp_path)
+    expected = file.read_bytes()
+    with np.load(file) as arrays:
+        found = dict(arrays)
+    assert np.abs(found["positions"]).max() > 0
+    np.savez(file, **found | {"positions": np.zeros_like(found["positions"])})
+    assert corruptible.trained(tmp_path) == found["positions"].tobytes()
+    assert f"{file} is damaged" in caplog.text and file.read_bytes() == expected
 
 
 def test_a_life_that_is_killed_at_every_stage_ends_as_one_that_was_left_alone(
