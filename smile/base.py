@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -29,11 +29,13 @@ class SamplingAlgorithm(NamedTuple):
         init: ``(position, key, batch) -> state``; the batch is that of the first stored gradient.
         step: ``(key, state, batch, step_size) -> (state, info)``; pure, one transition.
         restart: ``(key, old, new) -> state``: where a chain goes on whose step from old to new is undone.
+        weight: ``state -> (*chains,)``, how much the position counts in averages over a chain; None: all the same.
     """
 
     init: Callable[[Position, PRNGKey, Batch], State]
     step: Callable[[PRNGKey, State, Batch, jax.Array], tuple[State, Any]]
     restart: Callable[[PRNGKey, State, State], State] = lambda key, old, new: old
+    weight: Callable[[State], jax.Array] | None = None
 
 
 # From the log density of a batch to a kernel.
@@ -53,6 +55,40 @@ class Subsampling(NamedTuple):
     num_rows: float
     batch_size: int
     prior_sd: Any = 1.0
+
+
+class BatchNoise(NamedTuple):
+    """A posterior near its mean, and the noise of its batches.
+
+    Attributes:
+        precision: minus the Hessian of the log density, (dim, dim).
+        covariance: of the gradient of the log density of a batch, (dim, dim).
+        subsampling: how batches are drawn.
+        batches: of an epoch, in which every row comes once; None where batches are independent.
+    """
+
+    precision: np.ndarray
+    covariance: np.ndarray
+    subsampling: Subsampling
+    batches: float | None
+
+
+class Langevin(NamedTuple):
+    """The Langevin equation that a sampler comes close to, see ``smile.metrics.batch_noise``.
+
+    Attributes:
+        interval: time of a step.
+        friction: of its own, with noise of temperature one.
+        cools: what else its friction follows: nothing, the mean of the gradients' noise, or that of every direction.
+        has_inertia: whether it has a momentum.
+        scale: of the coordinates in which it moves, (dim,); None: those of the position.
+    """
+
+    interval: float
+    friction: float
+    cools: Literal["nothing", "mean", "all"]
+    has_inertia: bool = True
+    scale: np.ndarray | None = None
 
 
 class Build(NamedTuple):
@@ -136,6 +172,13 @@ class Target:
         frame: what aligned noise is aligned with.
         noise_length: over which spatially varied noise falls by e, in the public code; None where it has none.
         subsampling: how batches are drawn, where they are of rows and nothing else makes the gradients noisy.
+        batch_noise: what theory needs to know of that noise.
+        batch_of_step: ``(key, step, chains) -> batch`` of a sequence in which batches depend on each other, such as
+            epochs, with the same key at every step; None: those of ``draw_batch``, independent of each other.
+        divides: whether a batch is rows along its leading axis, of which the log density takes any number.
+        observe: ``position -> (k, *chains)``, what is measured of a position; None: all its scalars.
+        reference: draws of what is observed, (n, k), in the units of their own means and standard deviations, where
+            somebody else's sampler had to find them.
     """
 
     name: str
@@ -152,6 +195,11 @@ class Target:
     frame: Frame = field(default_factory=Frame)
     noise_length: float | None = None
     subsampling: Subsampling | None = None
+    batch_noise: BatchNoise | None = None
+    batch_of_step: Callable[[PRNGKey, jax.Array, tuple[int, ...]], Batch] | None = None
+    divides: bool = False
+    observe: Callable[[Position], jax.Array] | None = None
+    reference: np.ndarray | None = None
 
     def started_exactly(self) -> Target:
         """The same target whose chains start at exact draws, one position of which is an array.

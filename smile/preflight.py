@@ -32,6 +32,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from smile import __version__
 from smile.composition import CONFIG_NAME, Loader
 from smile.config.run import RunConfig
 from smile.options import ConfigError, UnknownOptionError
@@ -65,12 +66,16 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: where a flag is unknown.
     """
-    parser = get_args_parser()
+    # Hydra's own --version shows Hydra's.
+    parser = argparse.ArgumentParser(
+        parents=[get_args_parser()], add_help=False, conflict_handler="resolve", prog="smile"
+    )
 
     def fail(message: str) -> NoReturn:
         raise ConfigError("command line", message, "option=value and the flags that smile --hydra-help lists")
 
     parser.error = fail  # type: ignore[method-assign]
+    parser.add_argument("--version", action="version", version=f"smile {__version__}")
     parsed = parser.parse_args(list(arguments))
     for flag in ("config_name", "config_path", "package"):
         if (given := getattr(parsed, flag)) is not None:
@@ -207,6 +212,7 @@ def _config_loader(extra: str | None) -> Iterator[Loader]:
         search_path.prepend(
             "command-line", f"file://{Path(extra).resolve()}", SearchPathQuery(provider="schema")
         )
+    hydra_of_caller = GlobalHydra.instance().hydra  # such as a script's that composes from Python
     GlobalHydra.instance().clear()
     try:
         loader = Loader(search_path)
@@ -214,6 +220,7 @@ def _config_loader(extra: str | None) -> Iterator[Loader]:
         yield loader
     finally:
         GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = hydra_of_caller
 
 
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------

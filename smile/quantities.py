@@ -25,7 +25,8 @@ class Metric:
         chosen_by: name of the metric whose best value chooses the step size at which this one is reported; itself where
             empty.
         heading: what the table of one run on the console calls it; empty where that does not show it.
-        comparable: whether one value is better than another at all.
+        comparable: whether one value is better than another, as higher or lower.
+        ideal: the value that is best where neither the highest nor the lowest is; None: one of these, or none, is.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Metric:
     chosen_by: str = ""
     heading: str = ""
     comparable: bool = True
+    ideal: float | None = None
 
     def __post_init__(self) -> None:
         """Fills in what chooses the step size."""
@@ -59,6 +61,44 @@ _DECLARED = (
     Metric("wasserstein", "normalised Wasserstein-2 distance, mean over coordinates", heading="Wasserstein"),
     Metric("wasserstein_max", "normalised Wasserstein-2 distance, largest of the coordinates"),
     Metric("sliced_wasserstein", "normalised sliced Wasserstein-2 distance"),
+    # Beside a reference (smile/metrics/posterior.py), in standard deviations of the posterior.
+    Metric(
+        "mean_error_rms",
+        "error of the mean, root mean square over coordinates, in posterior sd",
+        heading="mean error",
+    ),
+    Metric("mean_error_max", "error of the mean, largest of the coordinates, in posterior sd"),
+    *(
+        Metric(
+            f"sd_ratio_{name}",
+            f"standard deviation over the posterior's, {what} of the coordinates",
+            comparable=False,
+            ideal=1.0,
+            chosen_by="sliced_wasserstein",
+            heading=heading,
+        )
+        for name, what, heading in (
+            ("median", "median", "sd ratio"),
+            ("min", "smallest", ""),
+            ("max", "largest", ""),
+        )
+    ),
+    Metric(
+        "sd_ratio_predicted",
+        "standard deviation over the posterior's as the noise of batches predicts, median of the coordinates",
+        comparable=False,
+        ideal=1.0,
+        chosen_by="sliced_wasserstein",
+        heading="predicted",
+    ),
+    Metric(
+        "interval_coverage_90",
+        "posterior mass of the central 90 % intervals",
+        comparable=False,
+        ideal=0.9,
+        chosen_by="sliced_wasserstein",
+        heading="90 % intervals",
+    ),
     # The same after the first steps alone, which the public code counts as well (docs/deviations.md, A3).
     Metric("short_bias_published", "bias of second moments after the short run"),
     Metric("short_wasserstein", "normalised Wasserstein-2 distance after the short run"),

@@ -124,6 +124,13 @@ def test_showing_a_config_or_the_help_computes_nothing(
     assert execute.calls == []
 
 
+def test_the_version_is_that_of_smile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        main(["--version"])
+    assert exit_of.value.code == 0
+    assert capsys.readouterr().out == f"smile {smile.__version__}\n"
+
+
 def test_no_pickle_that_a_user_was_handed_is_loaded(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smile.choices import Choices
 from smile.code import code_digest, module_of
+from smile.config import lengths as lengths  # its resolvers
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig, TrackerConfig
 from smile.converters import Converter

@@ -75,6 +75,9 @@ def _check_network(config: RunConfig, chosen: NetworkChoices) -> None:
     if config.noise.is_noisy:
         valid = "none with target=bnn, whose batches are the noise of its gradients"
         raise ConfigError("noise", config.noise.name, valid)
+    if config.sampler.is_weighted:
+        valid = f"any other with target={chosen.target.name}, whose draws count equally"
+        raise ConfigError("sampler", config.sampler.name, valid)
     if config.sampler.is_full_batch and chosen.target.batch_size is not None:
         valid = f"null with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("target.batch_size", chosen.target.batch_size, valid)
@@ -98,9 +101,16 @@ def _check_analytic(config: RunConfig) -> None:
     if config.sampler.is_full_batch and noise.is_noisy:
         valid = f"none with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("noise", noise.name, valid)
-    if config.sampler.needs_noise and not noise.is_noisy and not target.factory:
-        valid = f"a number > 0 with noise=none: without noise sampler={config.sampler.name} is not ergodic"
-        raise ConfigError("sampler.L", None, valid)
+    if config.sampler.is_full_batch and target.has_batches:
+        valid = f"full with sampler={config.sampler.name}, because it is the full-batch baseline"
+        raise ConfigError("target.batch_size", getattr(target, "batch_size", None), valid)
+    if config.sampler.needs_noise and not (noise.is_noisy or target.has_batches or target.factory):
+        name = config.sampler.name
+        if not hasattr(config.sampler, "L"):
+            raise ConfigError("noise", noise.name, f"any other with sampler={name}, which lives on noise")
+        raise ConfigError(
+            "sampler.L", None, f"a number > 0 with noise=none: without noise sampler={name} is not ergodic"
+        )
     if noise.needs_scales and not target.has_known_scales:
         valid = f"none, isotropic with target={target.name}, as the others need known scales"
         raise ConfigError("noise", noise.name, valid)

@@ -17,7 +17,10 @@ from smile.data.images import load_images as load_images
 from smile.data.options import DATA as DATA
 from smile.data.sources import load as load
 from smile.data.tabular import Table as Table
+from smile.data.tabular import Units as Units
 from smile.data.tabular import split_and_standardise as split_and_standardise
+from smile.data.tabular import split_with_units as split_with_units
+from smile.data.tabular import standardised as standardised
 from smile.data.text import Text as Text
 from smile.data.text import encode as encode
 from smile.data.text import load_text as load_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from smile.data.dataset import Dataset, Split, Task
 from smile.data.files import DataError
 
-__all__ = ["Table", "split_and_standardise"]
+__all__ = ["Table", "Units", "split_and_standardise", "split_with_units", "standardised"]
 
 # Relative to the largest value. Rounding leaves some 1e-16 of a constant; a clock that counts nanoseconds since 1970
 # tells less than 2 ms apart with it.
@@ -21,7 +22,7 @@ class Table(NamedTuple):
 
     Attributes:
         name: what messages call it.
-        x: features, (rows, features) float64.
+        x: features, (rows, features) float64; of images, (rows, height, width, channels).
         y: (rows,) float64, or class numbers from 0, int.
         task: what y is.
         classes: names of the classes; empty for regression.
@@ -42,8 +43,8 @@ class Table(NamedTuple):
         return f"{self.name}: {'the target' if number < 0 else f'feature {number + 1}'}"
 
 
-class _Units(NamedTuple):
-    """What columns are measured in, by column.
+class Units(NamedTuple):
+    """What columns are measured in, by column: the last axis of the rows that they are of.
 
     Attributes:
         exponent: all else is in units of 2^exponent, whose square neither overflows nor vanishes.
@@ -59,6 +60,13 @@ class _Units(NamedTuple):
 
 
 def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1) -> Dataset:
+    """``split_with_units`` where nobody will ask for more rows."""
+    return split_with_units(table, seed=seed, train=train, validation=validation)[0]
+
+
+def split_with_units(
+    table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1
+) -> tuple[Dataset, Units]:
     """Shuffles all rows, cuts them in three, and standardises with the mean and deviation of the training rows.
 
     A feature that is constant in the training rows says nothing; elsewhere it counts in units of that constant.
@@ -68,6 +76,9 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
         seed: of the shuffle.
         train: fraction of the rows; the first int(N train) of them.
         validation: fraction of the rows; up to int(N (train + validation)). The rest is the test set.
+
+    Returns:
+        The data, and the units of x, in which ``standardised`` expresses other rows.
 
     Raises:
         DataError: where a part has no rows, the training rows have one target only, or a value is too far from them.
@@ -89,10 +100,11 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
             f"{table.column(-1)} is {value} in all {len(learnt)} training rows: nothing to learn",
             option="target",
         )
-    y = _standardised(table, table.y, units) if units else table.y.astype(np.int32)
-    x = _standardised(table, table.x, _units(table.x[parts[0]]))
+    y = standardised(table.y, units, table.column) if units else table.y.astype(np.int32)
+    units_of_x = _units(table.x[parts[0]].reshape(-1, table.x.shape[-1]))
+    x = standardised(table.x, units_of_x, table.column)
     training, validating, testing = (Split(x[index], y[index]) for index in parts)
-    return Dataset(
+    dataset = Dataset(
         table.name,
         table.task,
         training,
@@ -102,22 +114,28 @@ def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, valida
         y_mean=float(np.ldexp(units.mean, units.exponent)) if units else 0.0,
         y_scale=float(np.ldexp(units.scale, units.exponent)) if units else 1.0,
     )
+    return dataset, units_of_x
 
 
-def _units(values: np.ndarray) -> _Units:
+def _units(values: np.ndarray) -> Units:
     """Of training rows. Powers of two round nothing: the bits are those of values that need no such care."""
     size = np.abs(values).max(axis=0)
     exponent = np.frexp(size)[1]
     values, size = np.ldexp(values, -exponent), np.ldexp(size, -exponent)
     is_constant = np.ptp(values, axis=0) <= _CONSTANT * size
     constant = np.where(size > 0, size, 1.0)
-    return _Units(
+    return Units(
         exponent, values.mean(axis=0), np.where(is_constant, constant, values.std(axis=0)), is_constant
     )
 
 
-def _standardised(table: Table, values: np.ndarray, units: _Units) -> np.ndarray:
+def standardised(values: np.ndarray, units: Units, column: Callable[[int], str]) -> np.ndarray:
     """All rows in float32.
+
+    Args:
+        values: (rows, ..., columns), or the targets, (rows,).
+        units: of the columns, or of the targets.
+        column: what messages call a column, or the target as the column -1.
 
     Raises:
         DataError: where a value is none of float32 then; names its column.
@@ -125,7 +143,7 @@ def _standardised(table: Table, values: np.ndarray, units: _Units) -> np.ndarray
     with np.errstate(over="ignore"):
         found = ((np.ldexp(values, -units.exponent) - units.mean) / units.scale).astype(np.float32)
     if not np.isfinite(found).all():
-        row, *column = np.argwhere(~np.isfinite(found))[0]
-        where = table.column(int(column[0]) if column else -1)
-        raise DataError(f"{where} has {values[(row, *column)]:g}, too far from the training rows for float32")
+        index = tuple(np.argwhere(~np.isfinite(found))[0])
+        where = column(int(index[-1]) if len(index) > 1 else -1)
+        raise DataError(f"{where} has {values[index]:g}, too far from the training rows for float32")
     return found

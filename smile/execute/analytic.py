@@ -95,6 +95,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     exact_draws = _exact_draws(options)
     values = measure(target, samples, options.moments, exact_draws)
     values |= diagnose(samples, config.replications)
+    values |= predict(config, target, chains.step_size)
     if config.short_steps is not None:
         # Independent of the chains above, like the public code's.
         short = sample(
@@ -143,10 +144,27 @@ def measure(
         if target.published:
             values["bias_published"] = biases[moments][:, target.published].mean(axis=1)
         values |= {f"bias_{name}": bias.mean(axis=1) for name, bias in biases.items()}
+    if target.reference is not None:
+        values |= metrics.posterior_errors(
+            samples.mean, samples.second_moment, samples.draws, target.reference
+        )
     if exact_draws is not None:
         distances, values["sliced_wasserstein"] = metrics.wasserstein_bias(exact_draws, samples.draws)
         values["wasserstein"], values["wasserstein_max"] = distances.mean(axis=1), distances.max(axis=1)
     return values
+
+
+def predict(config: RunConfig, target: Target, step_size: np.ndarray) -> dict[str, np.ndarray]:
+    """What theory says of every chain's spread, median over coordinates, where it says anything."""
+    if target.batch_noise is None:
+        return {}
+    ratios = {}
+    for size in np.unique(step_size):
+        langevin = config.sampler.langevin(float(size), target.batch_noise)
+        if langevin is None:
+            return {}
+        ratios[size] = np.median(metrics.predicted_sd_ratios(target.batch_noise, langevin))
+    return {"sd_ratio_predicted": np.array([ratios[size] for size in step_size])}
 
 
 def diagnose(samples: Samples, replications: int) -> dict[str, np.ndarray]:
@@ -215,6 +233,8 @@ def _names(target: Target) -> list[str]:
 def _exact_draws(options: AnalyticTarget) -> Reference | None:
     """Prepared once for the runs of a process that share a target."""
     target = exact_target(options)
+    if target.reference is not None:
+        return metrics.reference(target.reference)
     if target.sample is None:
         return None
     return metrics.reference(np.asarray(target.sample(random.key(_EXACT_SEED), _NUM_EXACT_DRAWS), np.float32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
@@ -32,13 +33,14 @@ from smile.sampling import (
     Checkpoints,
     Length,
     adapt_ensemble,
+    has_draws,
     sample_ensemble,
     write_draws,
 )  # fmt: skip
 from smile.tracking.figure import save_run_figure
 from smile.tuners import Adapted, AdaptingTuner
 
-__all__ = ["execute_network"]
+__all__ = ["adapt_chains", "execute_network", "sample_chains"]
 
 _logger = logging.getLogger(__name__)
 
@@ -69,12 +71,12 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
-        sampled = _sample(config, network, starts, keys[1], saved, advance, run_dir)
+        stream = chosen.target.draws == "stream"
+        draws = run_dir / "draws"
+        on_draws = partial(write_draws, draws) if stream else None
+        kept = partial(has_draws, draws) if stream else None
+        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
     values = results.metrics_by_group(network, sampled, ensemble)
-    epochs = sampled.gradient_evaluations * (network.batch_size or network.posterior.num_rows)
-    epochs /= network.posterior.num_rows
-    values["gradient_epochs"] = np.full(len(sampled.step_size), epochs)
-    values["lppd_gain_per_1000_epochs"] = values["lppd_gain"] / epochs * 1000
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
     best = results.best_group(values["validation_lppd"])
@@ -121,7 +123,7 @@ def adapt_chains(
     network: Network,
     positions: jax.Array,
     key: jax.Array,
-    saved: Checkpoints,
+    saved: Checkpoints | None,
     advance: Advance,
 ) -> Starts:
     """Lets a tuner that works before sampling do so, from ``positions`` (replications, dim).
@@ -159,15 +161,19 @@ def adapt_chains(
     return starts
 
 
-def _sample(
+def sample_chains(
     config: RunConfig,
     network: Network,
     starts: Starts,
     key: jax.Array,
-    saved: Checkpoints,
     advance: Advance,
-    run_dir: Path,
+    saved: Checkpoints | None = None,
+    on_draws: Callable[[int, np.ndarray], None] | None = None,
+    has_draws: Callable[[Sequence[int]], bool] | None = None,
 ) -> Sampled:
+    """The chains of all step sizes; ``on_draws`` gets the kept draws and ``has_draws`` tells whether it has them, see
+    ``sample_ensemble``.
+    """
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
     unit, options = _steps_per_unit(chosen, network), chosen.target
@@ -200,7 +206,8 @@ def _sample(
         key=key,
         checkpoints=saved,
         on_chunk=advance,
-        on_draws=partial(write_draws, run_dir / "draws") if options.draws == "stream" else None,
+        on_draws=on_draws,
+        has_draws=has_draws,
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)

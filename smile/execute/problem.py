@@ -15,26 +15,48 @@ from smile.base import Build, Subsampling, Target
 from smile.code import FAULTS, explained, module_of
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import Dataset, load_dataset, source
+from smile.kernels import Sampler
 from smile.models import MODELS, Model, standardised
 from smile.options import ConfigError
-from smile.targets import AnalyticTarget, NetworkPosterior, Prior, bnn, likelihood
-from smile.tuners import Adapted, AdaptingTuner, tuned
+from smile.targets import AnalyticTarget, NetworkPosterior, NetworkTarget, Prior, bnn, likelihood
+from smile.tuners import Adapted, AdaptingTuner, Tuner, TunerOptions, tuned
 from smile.tuners.base import TunedAlgorithm
 
 __all__ = [
+    "Dynamics",
     "Network",
     "adapt",
     "algorithm_of",
+    "build_network",
     "check_sampler",
     "exact_target",
     "full_batch",
     "make_network",
     "make_target",
+    "stacked",
     "subsampling_of",
 ]
 
 
 # ---- chains --------------------------------------------------------------------------------------
+
+
+class Dynamics(NamedTuple):
+    """What moves chains, where there is no ``RunConfig``, whose attributes these are.
+
+    Attributes:
+        sampler: the dynamics.
+        tuner: step-size control.
+        step_size: initial ones; empty where the tuner finds it.
+        replications: chains of every step size.
+        num_steps: of a chain.
+    """
+
+    sampler: Sampler
+    tuner: TunerOptions
+    step_size: tuple[float, ...]
+    replications: int
+    num_steps: int
 
 
 class Algorithm(NamedTuple):
@@ -50,12 +72,13 @@ class Algorithm(NamedTuple):
 
 
 def algorithm_of(
-    config: RunConfig,
+    config: RunConfig | Dynamics,
     logdensity_fn: Callable[[Any, Any], jax.Array],
     num_steps: int,
     unit: int = 1,
     subsampling: Subsampling | None = None,
     dimension: int | None = None,
+    around: Callable[[Tuner], Tuner] = lambda tuner: tuner,
 ) -> Algorithm:
     """The kernel and the tuner that the config names.
 
@@ -65,12 +88,13 @@ def algorithm_of(
         unit: see ``smile.base.Build``.
         subsampling: how batches are drawn, where that is known.
         dimension: number of scalars in a position, for a tuner that needs it.
+        around: what is made of the tuner.
     """
     tuning = config.tuner
     build = Build(
         num_steps, unit, tuning.wants_reference_kernel, subsampling, dimension, tuning.wants_same_batch_energy
     )
-    tuner = config.tuner.build(build)
+    tuner = around(config.tuner.build(build))
 
     def of(parameters: Any) -> TunedAlgorithm:
         return tuned(config.sampler.build(build, parameters)(logdensity_fn), tuner)
@@ -84,7 +108,10 @@ def check_sampler(config: RunConfig, subsampling: Subsampling | None) -> None:
 
 
 def adapt(
-    config: RunConfig, logdensity_fn: Callable[[Any], jax.Array], positions: Any, keys: jax.Array
+    config: RunConfig | Dynamics,
+    logdensity_fn: Callable[[Any], jax.Array],
+    positions: Any,
+    keys: jax.Array,
 ) -> tuple[Adapted, int]:
     """Where all chains start, step sizes varying slowest, and how many steps of each it took to find that out.
 
@@ -110,8 +137,19 @@ def make_target(config: RunConfig) -> Target:
     if config.sampler.is_full_batch:
         return full_batch(target)
     if config.noise.is_noisy:  # which is not that of rows
-        target = target.replace(subsampling=None)
-    return config.noise.add(target)
+        target = target.replace(subsampling=None, batch_noise=None)
+    target = config.noise.add(target)
+    return target if target.divides or config.sampler.parts == 1 else stacked(target, config.sampler.parts)
+
+
+def stacked(target: Target, parts: int) -> Target:
+    """The same target whose batches are independent ones, one behind the other along their leading axes."""
+
+    def draw_batch(key: jax.Array, chains: tuple[int, ...]) -> Any:
+        drawn = [target.draw_batch(one, chains) for one in jax.random.split(key, parts)]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
+
+    return target.replace(draw_batch=draw_batch, batch_of_step=None)
 
 
 @cache
@@ -125,8 +163,10 @@ def full_batch(target: Target) -> Target:
     return target.replace(
         logdensity=lambda position, batch: target.logdensity(position, target.full_batch),
         draw_batch=lambda key, chains: (),
+        batch_of_step=None,
         full_batch=(),
         subsampling=None,
+        batch_noise=None,
     )
 
 
@@ -157,8 +197,41 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     Raises:
         ConfigError: in one line, what does not fit together.
     """
-    options = chosen.target
+    prior = Prior(chosen.target.prior, chosen.target.prior_scale)
+    given = chosen.model.factory or chosen.model.name
     dataset = load_dataset(chosen.data, seed)
+    if chosen.model.reads_images and dataset.test.x.ndim != 4:
+        rows = [
+            name for name, one in MODELS.items() if one and "numbers" in one.reads and not one.reads_images
+        ]
+        raise ConfigError(
+            "model", chosen.model.name, f"{', '.join(rows)} with data={chosen.data.name}, no images"
+        )
+    module = module_of(chosen.model)
+    return build_network(chosen.target, dataset, chosen.model.build, prior, given, module)
+
+
+def build_network(
+    options: NetworkTarget,
+    dataset: Dataset,
+    make_model: Callable[[int, int | None], Model],
+    prior: Prior,
+    given: str,
+    module: str = "",
+) -> Network:
+    """The posterior of a network on data that have been read.
+
+    Args:
+        options: likelihood and batches; ``prior`` stands in place of theirs.
+        dataset: to learn.
+        make_model: ``(num_outputs, context) -> network``.
+        prior: of the parameters.
+        given: what messages call the network.
+        module: a user's, whose faults are told with their place; empty where the caller sees them himself.
+
+    Raises:
+        ConfigError: in one line, what does not fit together.
+    """
     batches = source(dataset)
     batch_size = options.rows_per_batch(batches.num_choices)
     if batch_size is not None and batch_size > batches.num_choices:
@@ -171,25 +244,15 @@ def make_network(chosen: NetworkChoices, seed: int) -> Network:
     if name not in valid:
         raise ConfigError("target.likelihood", name, f"auto, {', '.join(valid)} for {dataset.task}")
     using = likelihood(name, dataset.num_classes)
-    if chosen.model.reads_images and dataset.test.x.ndim != 4:
-        rows = [
-            name for name, one in MODELS.items() if one and "numbers" in one.reads and not one.reads_images
-        ]
-        raise ConfigError(
-            "model", chosen.model.name, f"{', '.join(rows)} with data={chosen.data.name}, no images"
-        )
-    model = chosen.model.build(using.num_outputs, dataset.context)
+    model = make_model(using.num_outputs, dataset.context)
     if np.any(dataset.x_mean != 0) or np.any(dataset.x_scale != 1):
         model = standardised(model, dataset.x_mean, dataset.x_scale)
-    prior = Prior(options.prior, options.prior_scale)
     example = (jnp.asarray(dataset.test.x[:2]), jnp.asarray(dataset.test.y[:2]))
     try:
         posterior = bnn(model, using, prior, example, batches.num_rows, microbatches=options.microbatches)
     except FAULTS as error:
-        module = module_of(chosen.model)
         if not module and not isinstance(error, TypeError | ValueError):
             raise  # a fault of ours, of which the traceback says more
-        given = chosen.model.factory or chosen.model.name
         raise ConfigError(
             "model", given, f"a network that can be sampled; {explained(error, module)}"
         ) from None

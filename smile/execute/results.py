@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from smile import metrics
+from smile import checksum, metrics
 from smile.config.run import RunConfig
 from smile.data import Dataset
 from smile.execute import predictions
@@ -118,7 +117,12 @@ def metrics_by_group(network: Network, sampled: Sampled, ensemble: Any) -> dict[
                 counts[name] = np.asarray(count)
         values |= {name: float(count.reshape(groups, -1)[group].sum()) for name, count in counts.items()}
         rows.append(values)
-    return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    found = {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    num_rows = network.posterior.num_rows
+    epochs = sampled.gradient_evaluations * (network.batch_size or num_rows) / num_rows
+    found["gradient_epochs"] = np.full(groups, epochs)
+    found["lppd_gain_per_1000_epochs"] = found["lppd_gain"] / epochs * 1000
+    return found
 
 
 def best_group(validation_lppd: np.ndarray) -> int:
@@ -129,7 +133,8 @@ def best_group(validation_lppd: np.ndarray) -> int:
 def write_vocabulary(run_dir: Path, dataset: Dataset) -> None:
     """Of a run on text: what its draws are generated with."""
     if dataset.vocabulary:
-        write_text_atomic(run_dir / VOCABULARY_FILE, json.dumps(dataset.vocabulary))
+        text = checksum.sealed_json({"characters": dataset.vocabulary})
+        write_text_atomic(run_dir / VOCABULARY_FILE, text)
 
 
 def write_history(run_dir: Path, sampled: Sampled) -> None:

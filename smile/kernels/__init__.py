@@ -5,6 +5,8 @@ from smile.kernels.adasghmc import AdaSGHMC
 from smile.kernels.adasghmc import adasghmc as adasghmc
 from smile.kernels.ccadl import CCAdL
 from smile.kernels.ccadl import ccadl as ccadl
+from smile.kernels.contrast_friction import ContrastFriction
+from smile.kernels.contrast_friction import contrast_friction as contrast_friction
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
 from smile.kernels.preconditioner import posterior_scale as posterior_scale
 from smile.kernels.sampler import Sampler as Sampler
@@ -27,6 +29,7 @@ SAMPLERS: Choices[Sampler] = Choices(
         "sghmc": SGHMC,
         "sgnht": SGNHT,
         "ccadl": CCAdL,
+        "contrast_friction": ContrastFriction,
         "adasghmc": AdaSGHMC,
         "mclmc": MCLMC,
     },

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from smile.base import Build, Kernel
+from smile.base import BatchNoise, Build, Kernel, Langevin
 from smile.options import Options
 
 __all__ = ["Sampler"]
@@ -19,6 +19,8 @@ class Sampler(Options):
     Attributes:
         has_energy: whether steps report an energy error, which some tuners watch.
         is_full_batch: whether gradients are those of all data, without noise.
+        parts: into how many independent parts it divides the batch of a step; 1: it does not.
+        is_weighted: whether positions do not count equally, which averages over draws must know.
         tuned_by: the tuner that must adapt it before it can sample; None: it needs none.
     """
 
@@ -26,6 +28,8 @@ class Sampler(Options):
 
     has_energy: ClassVar[bool] = False
     is_full_batch: ClassVar[bool] = False
+    parts: ClassVar[int] = 1
+    is_weighted: ClassVar[bool] = False
     tuned_by: ClassVar[str | None] = None
 
     @property
@@ -37,6 +41,10 @@ class Sampler(Options):
     def needs_subsampling(self) -> bool:
         """Whether gradients must be those of some rows of many, see ``smile.base.Subsampling``."""
         return False
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """The Langevin equation that the sampler is close to; None: nobody has derived one."""
+        return None
 
     @abstractmethod
     def build(self, build: Build, adapted: Any = ()) -> Kernel:

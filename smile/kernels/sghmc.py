@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.base import BatchNoise, Build, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels.checks import check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
@@ -82,6 +82,10 @@ class SGHMC(Sampler):
 
     friction: float = option(number(0))
     momentum: Literal["carried", "redrawn"] = option(_MOMENTUM, neutral="carried")
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """Itself."""
+        return Langevin(step_size, self.friction, "nothing") if self.momentum == "carried" else None
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SGHMC."""

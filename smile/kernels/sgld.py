@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.base import BatchNoise, Build, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels.checks import check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
@@ -63,6 +63,10 @@ class SGLD(Sampler):
     """``sampler=sgld``."""
 
     temperature: float = option(number(0))
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """Without inertia; at other temperatures than one it samples another distribution anyway."""
+        return Langevin(step_size, 0.0, "nothing", has_inertia=False) if self.temperature == 1 else None
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SGLD."""

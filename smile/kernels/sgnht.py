@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from smile import tree
-from smile.base import Build, Kernel, SamplingAlgorithm
+from smile.base import BatchNoise, Build, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels.checks import check_is_noisy, check_range, check_step_size
 from smile.kernels.info import info_without_energy
 from smile.kernels.sampler import Sampler
@@ -102,6 +102,10 @@ class SGNHT(Sampler):
 
     diffusion: float = option(number(at_least=0))
     per_coordinate: bool = option(boolean)
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """With the friction at which the mean temperature is one."""
+        return None if self.per_coordinate else Langevin(step_size, self.diffusion, "mean")
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SGNHT."""

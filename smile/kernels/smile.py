@@ -26,9 +26,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from smile import tree
-from smile.base import Build, Info, Kernel, SamplingAlgorithm
+from smile.base import BatchNoise, Build, Info, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels import microcanonical
 from smile.kernels.checks import check_dimension, check_is_noisy, check_range, check_step_size
 from smile.kernels.preconditioner import Preconditioner, gradient_noise, identity, posterior_scale
@@ -164,6 +165,10 @@ class SMILE(Sampler):
         """Without a refresh."""
         return self.L is None
 
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """A velocity of unit length is a thermostat."""
+        return _isokinetic(step_size, self.L, len(noise.precision))
+
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """SMILE-naive."""
         return partial(
@@ -172,6 +177,11 @@ class SMILE(Sampler):
             reference=build.reference,
             same_batch_energy=build.same_batch_energy,
         )
+
+
+def _isokinetic(step_size: float, length: float | None, dimension: int) -> Langevin:
+    root = math.sqrt(dimension)
+    return Langevin(step_size / root, 0.0 if length is None else root / length, "mean")
 
 
 _PRECONDITIONERS = ("noise_scale", "posterior_scale", "auto")
@@ -206,6 +216,15 @@ class PSMILE(Sampler):
     def needs_noise(self) -> bool:
         """Without a refresh."""
         return self.L is None
+
+    def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
+        """The same in coordinates of the posterior's scale; those of the noise have no absolute one."""
+        if self.preconditioner == "noise_scale":
+            return None
+        known, dimension = noise.subsampling, len(noise.precision)
+        information = known.batch_size / known.num_rows * np.diag(noise.covariance)
+        scale = np.sqrt(dimension / (np.asarray(known.prior_sd, float) ** -2 + information))
+        return _isokinetic(step_size, self.L, dimension)._replace(scale=scale)
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """pSMILE-naive."""

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import InvalidRngError
 
 __all__ = ["Model", "check_parameters", "from_flax", "standardised"]
 
@@ -30,7 +31,7 @@ def from_flax(module: nn.Module) -> Model:
 
     Raises:
         ValueError: from ``init``, where the module has other variables, such as the running means of BatchNorm; from
-            ``apply``, where it returns something else than one array.
+            ``apply``, where it draws random numbers, as Dropout does, or returns something else than one array.
     """
 
     def init(key: jax.Array, x: jax.Array) -> Any:
@@ -43,7 +44,13 @@ def from_flax(module: nn.Module) -> Model:
         return variables.get("params", {})
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
-        outputs = module.apply({"params": params}, x)
+        try:
+            outputs = module.apply({"params": params}, x)
+        except InvalidRngError:
+            raise ValueError(
+                f"{type(module).__name__} draws random numbers (Dropout?), which makes the log density random: leave "
+                "it out, or deterministic=True; draws of the posterior stand in for it"
+            ) from None
         if not isinstance(outputs, jax.Array):
             raise ValueError(
                 f"{type(module).__name__} returns a {type(outputs).__name__}, not one array of outputs"

@@ -201,7 +201,9 @@ def add_noise(target: Target, noise: Noise) -> Target:
             tilt = tilt * jnp.exp(-x[_VARYING_COORDINATE] / length)
         return value + tilt
 
-    return target.replace(logdensity=logdensity, draw_batch=draw_batch, full_batch=())
+    return target.replace(
+        logdensity=logdensity, draw_batch=draw_batch, batch_of_step=None, divides=False, full_batch=()
+    )
 
 
 def _coordinates(position: Any, shape: tuple[int, ...]) -> jax.Array:

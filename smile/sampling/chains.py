@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smile.base import Target
+from smile.sampling.weights import equally_weighted
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
@@ -27,11 +28,12 @@ DRAWS_PER_CHUNK = 10
 
 
 class Samples(NamedTuple):
-    """What is kept of all chains; pytree positions are flattened, ``dim`` scalars per chain.
+    """What is kept of all chains: what the target observes, or flattened positions, ``dim`` scalars per chain.
 
     Attributes:
-        second_moment: mean over draws of x_i^2, (chains, dim), float64.
-        draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim).
+        second_moment: mean over draws of x_i^2, with the kernel's weights, (chains, dim), float64.
+        draws: evenly spaced positions, (chains, at most MAX_CHUNKS * DRAWS_PER_CHUNK, dim), all of the same weight.
+        mean: over draws of x_i, (chains, dim), float64.
         step_size: of each chain at the end, (chains,).
         gradient_evaluations: of one chain.
         counts: by name, how often something happened in each chain, (chains,): ``num_divergent`` unless the target is
@@ -40,6 +42,7 @@ class Samples(NamedTuple):
 
     second_moment: np.ndarray
     draws: np.ndarray
+    mean: np.ndarray
     step_size: np.ndarray
     gradient_evaluations: int
     counts: Mapping[str, np.ndarray]
@@ -52,6 +55,13 @@ class _Counted(NamedTuple):
     num_divergent: jax.Array
 
 
+class _Draw(NamedTuple):
+    """What is looked at: the weight, (chains,), and what is observed, (dim, chains)."""
+
+    weight: jax.Array
+    observed: jax.Array
+
+
 def trailing_chains(target: Target) -> Target:
     """Gives a target written for one chain the trailing chain axis of ``smile.base``."""
     if target.handles_chains:
@@ -62,10 +72,24 @@ def trailing_chains(target: Target) -> Target:
             return target.draw_batch(key, ())
         return jax.vmap(lambda k: target.draw_batch(k, ()), out_axes=-1)(jax.random.split(key, chains[0]))
 
-    def logdensity(position: Any, batch: Any) -> jax.Array:
-        return jax.vmap(target.logdensity, in_axes=-1, out_axes=-1)(position, batch)
+    def vmapped(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.vmap(function, in_axes=-1, out_axes=-1)
 
-    return target.replace(logdensity=logdensity, draw_batch=draw_batch, handles_chains=True)
+    of_step, observe = target.batch_of_step, target.observe
+
+    def batch_of_step(key: jax.Array, step: jax.Array, chains: tuple[int, ...]) -> Any:
+        assert of_step is not None
+        if not chains:
+            return of_step(key, step, ())
+        return jax.vmap(lambda k: of_step(k, step, ()), out_axes=-1)(jax.random.split(key, chains[0]))
+
+    return target.replace(
+        logdensity=vmapped(target.logdensity),
+        draw_batch=draw_batch,
+        batch_of_step=of_step and batch_of_step,
+        observe=observe and vmapped(observe),
+        handles_chains=True,
+    )
 
 
 def num_chunks(num_draws: int) -> int:
@@ -104,35 +128,56 @@ def sample(
     chunk_draws = num_steps // thinning // chunks
     keep_every = -(-chunk_draws // DRAWS_PER_CHUNK)
     key_start, key_chunks = jax.random.split(key)
+    key_batches = jax.random.fold_in(key_chunks, chunks)
+    observe = target.observe or _flatten
+
+    def batch_of(key: jax.Array, step: jax.Array) -> Any:
+        if target.batch_of_step is not None:
+            return target.batch_of_step(key_batches, step, (chains,))
+        return target.draw_batch(key, (chains,))
+
+    def drawn(state: TunedState) -> _Draw:
+        seen = observe(state.kernel.position)
+        weight = algorithm.weight
+        return _Draw(jnp.ones(chains, seen.dtype) if weight is None else weight(state), seen)
 
     @partial(jax.jit, donate_argnums=0)
-    def run_chunk(state: _Counted, chunk: jax.Array) -> tuple[_Counted, jax.Array, jax.Array]:
+    def run_chunk(
+        state: _Counted, chunk: jax.Array
+    ) -> tuple[_Counted, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         keys = jax.random.split(jax.random.fold_in(key_chunks, chunk), (chunk_draws, thinning, 2))
         looked_at = (chunk * chunk_draws + jnp.arange(chunk_draws) + 1) * thinning > burn_in
 
-        def one_step(state: _Counted, keys: jax.Array) -> tuple[_Counted, None]:
-            batch = target.draw_batch(keys[0], (chains,))
-            tuned, info = algorithm.step(keys[1], state.tuned, batch)
+        def one_step(state: _Counted, xs: tuple[jax.Array, jax.Array]) -> tuple[_Counted, None]:
+            keys, step = xs
+            tuned, info = algorithm.step(keys[1], state.tuned, batch_of(keys[0], step))
             if target.is_finite:
                 return state._replace(tuned=tuned), None
             return _Counted(tuned, state.num_divergent + info.is_divergent), None
 
-        def one_draw(
-            carry: tuple[_Counted, jax.Array, jax.Array], xs: tuple[jax.Array, ...]
-        ) -> tuple[Any, None]:
-            state, total, kept = carry
+        def one_draw(carry: tuple[_Counted, Any, Any], xs: tuple[jax.Array, ...]) -> tuple[Any, None]:
+            state, totals, kept = carry
             keys, counts, index = xs
-            state, _ = jax.lax.scan(one_step, state, keys)
-            position = _flatten(state.tuned.kernel.position)
-            total = total + jnp.where(counts, position**2, 0.0)
-            kept = jax.lax.dynamic_update_index_in_dim(kept, position, index // keep_every, 0)
-            return (state, total, kept), None
+            steps = (chunk * chunk_draws + index) * thinning + jnp.arange(thinning)
+            state, _ = jax.lax.scan(one_step, state, (keys, steps))
+            draw = drawn(state.tuned)
+            powers = (draw.weight, draw.observed, draw.observed**2)
+            if algorithm.weight is not None:
+                powers = (draw.weight, draw.weight * powers[1], draw.weight * powers[2])
+            totals = tuple(total + jnp.where(counts, x, 0.0) for total, x in zip(totals, powers, strict=True))
+            kept = jax.tree.map(
+                lambda all, one: jax.lax.dynamic_update_index_in_dim(all, one, index // keep_every, 0),
+                kept,
+                draw,
+            )
+            return (state, totals, kept), None
 
-        position = _flatten(state.tuned.kernel.position)
-        kept = jnp.zeros((-(-chunk_draws // keep_every), *position.shape), position.dtype)
+        shapes = jax.eval_shape(drawn, state.tuned)
+        weight, observed = (jnp.zeros(shape.shape, shape.dtype) for shape in shapes)
+        kept = jax.tree.map(lambda x: jnp.zeros((-(-chunk_draws // keep_every), *x.shape), x.dtype), shapes)
         xs = (keys, looked_at, jnp.arange(chunk_draws))
-        (state, total, kept), _ = jax.lax.scan(one_draw, (state, jnp.zeros_like(position), kept), xs)
-        return state, total, kept
+        (state, totals, kept), _ = jax.lax.scan(one_draw, (state, (weight, observed, observed), kept), xs)
+        return state, totals, kept
 
     start = jax.jit(lambda key, step_size: _start(target, algorithm, key, step_size))
     tuned, gradients_per_step = start(key_start, jnp.asarray(step_size))
@@ -140,18 +185,24 @@ def sample(
     totals, draws = [], []
     for chunk in range(chunks):
         state, total, kept = run_chunk(state, jnp.int32(chunk))
-        totals.append(np.asarray(total, np.float64).T)
-        draws.append(np.asarray(kept))
+        totals.append([np.asarray(one, np.float64).T for one in total])
+        draws.append(jax.tree.map(np.asarray, kept))
         on_chunk(chunk_draws * thinning)
 
     draw_steps = (np.arange(chunks * chunk_draws) + 1) * thinning
     counts = (draw_steps > burn_in).reshape(chunks, chunk_draws).sum(1)
     full = counts == chunk_draws
+    weight, mean, second_moment = (sum(one) for one in zip(*totals, strict=True))
+    whole = [draw for draw, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
+    found = np.concatenate([draw.observed for draw in whole]).transpose(2, 0, 1)
+    if algorithm.weight is not None:
+        found = equally_weighted(found, np.concatenate([draw.weight for draw in whole]).T)
+    with np.errstate(invalid="ignore"):  # a chain that left the numbers
+        mean, second_moment = mean / weight[:, None], second_moment / weight[:, None]
     return Samples(
-        second_moment=np.sum(totals, axis=0) / counts.sum(),
-        draws=np.concatenate(
-            [d for d, keep in zip(draws, full, strict=True) if keep] or draws[-1:]
-        ).transpose(2, 0, 1),
+        second_moment=second_moment,
+        draws=found,
+        mean=mean,
         step_size=np.asarray(state.tuned.step_size, np.float64),
         gradient_evaluations=int(gradients_per_step) * num_steps,
         counts=_counts(state, target.is_finite),

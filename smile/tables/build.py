@@ -17,6 +17,7 @@ from smile.tables.markdown import markdown
 from smile.tables.records import csv_text
 from smile.tables.spec import TableSpec
 from smile.tables.stand_ins import fill_in
+from smile.tables.trend import draw_trend
 from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
 
 __all__ = ["Report", "build_table"]
@@ -79,7 +80,11 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         write_text_atomic(experiment_dir / name, text)
     metric = spec.figure or next(iter(spec.metrics))
     caption = spec.captions.get(scale, "")
-    figure = draw(grids, spec, tables[metric, spec.selections[0]], metric, caption)
+    if spec.against:  # one number for each configuration: chosen and reported apart, where both can be
+        cells = next(filter(None, (tables[metric, selection] for selection in reversed(spec.selections))), {})
+        figure = draw_trend(spec, cells, metric, caption)
+    else:
+        figure = draw(grids, spec, tables[metric, spec.selections[0]], metric, caption)
     figures = ("figure.png", "figure.pdf")
     for name in figures:
         content = io.BytesIO()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw"]
+__all__ = ["draw", "styles"]
 
 _LEGEND_ENTRY_INCHES = 1.6
 _CHARACTERS_PER_INCH = 13
@@ -70,10 +70,10 @@ def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str 
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(down, across, sharex=True, sharey="row", squeeze=False)
-    styles = _styles(spec)
+    looks = styles(spec)
     for axis, panel in zip(axes.flat, panels, strict=True):
         baselines: dict[str, set[float]] = {name: set() for name in spec.baselines}
-        for values, style in styles.items():
+        for values, style in looks.items():
             place = dict(zip((*spec.panels, *spec.lines), (*panel, *values), strict=True))
             row, column = tuple(place[key] for key in spec.rows), place[spec.columns]
             grid = grids.get((row, column))
@@ -122,20 +122,20 @@ def _limit(axes: Sequence[Axes], highest: bool) -> None:
         axes[0].set_ylim(bottom - margin, top + margin)
 
 
-def _styles(spec: TableSpec) -> dict[tuple[str, ...], _Style]:
+def styles(spec: TableSpec) -> dict[tuple[str, ...], _Style]:
     """By the values of the keys of ``spec.lines``: one, or two."""
     colored, *dashed = (spec.labels[key] for key in spec.lines)
     markers = zip(itertools.cycle(_COLORS), itertools.cycle(_MARKERS), strict=False)
-    styles: dict[tuple[str, ...], _Style] = {
+    found: dict[tuple[str, ...], _Style] = {
         (value,): _Style(*pair) for value, pair in zip(colored, markers, strict=False)
     }
     for values in dashed:
-        styles = {
+        found = {
             (*first, value): style._replace(dashes=dashes)
-            for first, style in styles.items()
+            for first, style in found.items()
             for value, dashes in zip(values, _DASHES, strict=False)
         }
-    return styles
+    return found
 
 
 def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, style: _Style) -> None:
@@ -165,9 +165,9 @@ def _draw_line(axis: Axes, grid: Grid, metric: str, cell: Cell | None, style: _S
 def _draw_legend(figure: Figure, spec: TableSpec) -> None:
     from matplotlib.lines import Line2D
 
-    styles = _styles(spec)
+    looks = styles(spec)
     colored, *dashed = (spec.labels[key] for key in spec.lines)
-    look = {values[0]: (style.color, style.marker) for values, style in styles.items()}
+    look = {values[0]: (style.color, style.marker) for values, style in looks.items()}
     handles = [
         Line2D([], [], color=look[value][0], marker=look[value][1], markersize=4, label=label)
         for value, label in colored.items()

@@ -40,7 +40,7 @@ def latex(spec: TableSpec, tables: Tables) -> str:
         ]
         lines += [_latex_row(map(_escape, names)), r"\midrule"]
         for labels, row in rows(spec, cells):
-            best = best_of_row(spec, row, spec.metrics[metric].highest)
+            best = best_of_row(spec, row, spec.metrics[metric])
             lines.append(
                 _latex_row([*map(_escape, labels), *(_latex_cell(cell, cell is best) for cell in row)])
             )

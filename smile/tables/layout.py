@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from smile.quantities import Metric
 from smile.tables.bootstrap import FEWEST
 from smile.tables.cells import SELECTIONS, Cell, Cells
 from smile.tables.spec import TableSpec
@@ -58,11 +59,17 @@ def rows(spec: TableSpec, cells: Cells) -> Iterator[tuple[list[str], list[Cell |
         yield labels, [cells.get((row, column)) for column in spec.all_columns]
 
 
-def best_of_row(spec: TableSpec, row: Sequence[Cell | None], highest: bool) -> Cell | None:
+def best_of_row(spec: TableSpec, row: Sequence[Cell | None], metric: Metric) -> Cell | None:
     """The best cell of a row; baselines come last and do not compete."""
+
+    def badness(cell: Cell) -> float:
+        if metric.ideal is not None:
+            return abs(cell.mean - metric.ideal)
+        return -cell.mean if metric.highest else cell.mean
+
     own = row[: len(spec.labels[spec.columns])]
     finite = [cell for cell in own if cell is not None and math.isfinite(cell.mean)]
-    return min(finite, key=lambda cell: -cell.mean if highest else cell.mean, default=None)
+    return min(finite, key=badness, default=None)
 
 
 def cell_lines(cell: Cell | None) -> list[str]:

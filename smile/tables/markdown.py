@@ -47,7 +47,7 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
         names = column_names(spec)
         lines += [_markdown_row(names), _markdown_row("---" for _ in names)]
         for labels, row in rows(spec, cells):
-            best = best_of_row(spec, row, spec.metrics[metric].highest)
+            best = best_of_row(spec, row, spec.metrics[metric])
             lines.append(
                 _markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is best)) for cell in row)])
             )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from smile.quantities import Metric
 from smile.tables.cells import baseline_of
+from smile.tables.conditions import covers
 from smile.tables.spec import TableSpec
 
 __all__ = ["CONFIGURATION", "having", "lacking_metrics", "replaced", "unlisted", "without_runs"]
@@ -88,10 +89,17 @@ def without_runs(spec: TableSpec, runs: pd.DataFrame) -> list[str]:
         label for key in spec.keys for value, label in spec.labels[key].items() if value not in found[key]
     ]
     absent += [found.label for name, found in spec.baselines.items() if name not in set(baseline)]
-    lines = [f"Not run: {', '.join(absent)}."] if absent else []
+    lines = [
+        f"Cannot be run, {text}: {reason}." for text, reason in zip(spec.cannot, spec.reasons, strict=True)
+    ]
+    lines += [f"Not run: {', '.join(absent)}."] if absent else []
     there = set(own[list(spec.keys)].itertuples(index=False, name=None))
     present = [[value for value in spec.labels[key] if value in found[key]] for key in spec.keys]
-    cells = list(itertools.product(*present))
+    cells = [
+        values
+        for values in itertools.product(*present)
+        if not any(covers(where, dict(zip(spec.keys, values, strict=True))) for where in spec.cannot.values())
+    ]
     missing: dict[str, list[str]] = {}  # row -> columns
     for values in cells:
         if values not in there:

@@ -50,6 +50,7 @@ def read_spec(path: Path) -> TableSpec:
     """Reads one specification; its folder names the table."""
     try:
         values = yaml.safe_load(path.read_text())
+        reasons = tuple(values.get("cannot", {}).values())
         if published := values.get("published"):
             values["published"] = _published(path.parent, **published)
         values["baselines"] = {
@@ -65,6 +66,8 @@ def read_spec(path: Path) -> TableSpec:
             values[key] = tuple(values[key])
         values["panels"] = tuple(values.get("panels", values["rows"]))
         values["notes"] = tuple(values.get("notes", ()))
+        values["cannot"] = {text: parse_where(text) for text in values.get("cannot", {})}
+        values["reasons"] = reasons
         spec = TableSpec(name=path.parent.name, **values)
         _check(spec)
     except (yaml.YAMLError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
@@ -95,7 +98,8 @@ def _metric(entry: dict[str, Any]) -> Metric:
         raise ValueError(
             f"metric {name}: {', '.join(sorted(wrong))} cannot be changed: valid are label, chosen_by, stand_ins"
         )
-    changed = replace(_comparable(name), **changes)
+    declared = metric(name)
+    changed = replace(declared if declared.ideal is not None else _comparable(name), **changes)
     _comparable(changed.chosen_by)
     return changed
 
@@ -156,6 +160,8 @@ def _check(spec: TableSpec) -> None:
             f"figure {spec.figure!r} is no metric of the table: valid are {', '.join(spec.metrics)}"
         )
     _check_panels(spec)
+    for text, where in spec.cannot.items():
+        _check_where(spec, f"cannot {text!r}", where, spec.keys)
     for stand_in in itertools.chain(*spec.stand_ins.values()):
         _check_where(spec, f"stand-in {stand_in.text!r}", stand_in.where, spec.keys)
     checks = [("published", spec.published.keys, spec.keys)] if spec.published else []
@@ -173,6 +179,10 @@ def _check(spec: TableSpec) -> None:
 def _check_panels(spec: TableSpec) -> None:
     if not spec.panels or set(spec.panels) - set(spec.keys):
         raise ValueError(f"panels [{', '.join(spec.panels)}]: valid are {', '.join(spec.keys)}")
+    if spec.against and (spec.against not in spec.rows or spec.against in spec.panels):
+        raise ValueError(
+            f"against {spec.against!r}: valid are rows that make no panels: {', '.join(spec.rows)}"
+        )
     if len(spec.lines) not in (1, 2):
         raise ValueError(f"panels leave {len(spec.lines)} keys to tell lines apart: valid are 1 and 2")
     dashed = len(spec.labels[spec.lines[1]]) if len(spec.lines) == 2 else 0

@@ -67,6 +67,11 @@ class TableSpec:
     metrics: dict[str, Metric]
     stand_ins: dict[str, tuple[StandIn, ...]] = field(default_factory=dict)  # by metric
     figure: str = ""  # the metric that the figure shows; empty: the first
+    against: str = ""  # the key that the figure shows it against; empty: the step size
+    cannot: dict[str, Where] = field(
+        default_factory=dict
+    )  # cells for which there is no run, by their condition
+    reasons: tuple[str, ...] = ()  # of each of them
     published: Published | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict)  # by name, which no column has
     claims: tuple[Claim, ...] = field(default=())
@@ -81,7 +86,7 @@ class TableSpec:
     @property
     def lines(self) -> tuple[str, ...]:
         """The keys that tell the lines of a panel apart."""
-        return tuple(key for key in self.keys if key not in self.panels)
+        return tuple(key for key in self.keys if key not in (*self.panels, self.against))
 
     @property
     def all_columns(self) -> dict[str, str]:

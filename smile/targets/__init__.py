@@ -4,7 +4,6 @@ from smile.choices import Choices
 from smile.targets.bnn import BNN, NanoGPT
 from smile.targets.bnn import NetworkPosterior as NetworkPosterior
 from smile.targets.bnn import NetworkTarget as NetworkTarget
-from smile.targets.bnn import Prior as Prior
 from smile.targets.bnn import bnn as bnn
 from smile.targets.bnn import likelihood as likelihood
 from smile.targets.custom import Custom
@@ -16,6 +15,10 @@ from smile.targets.icg import ICG
 from smile.targets.icg import icg as icg
 from smile.targets.options import AnalyticTarget as AnalyticTarget
 from smile.targets.options import TargetOptions as TargetOptions
+from smile.targets.posteriors import POSTERIORS as POSTERIORS
+from smile.targets.posteriors import Posterior
+from smile.targets.prior import Prior as Prior
+from smile.targets.prior import ScaleRule as ScaleRule
 from smile.targets.rosenbrock import Rosenbrock
 from smile.targets.rosenbrock import rosenbrock as rosenbrock
 from smile.targets.supports import interval as interval
@@ -33,5 +36,6 @@ TARGETS: Choices[TargetOptions] = Choices(
         "custom": Custom,
         "bnn": BNN,
         "nanogpt": NanoGPT,
+        **dict.fromkeys(POSTERIORS, Posterior),
     },
 )

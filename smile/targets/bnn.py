@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from smile.models import Model, check_parameters
 from smile.options import ConfigError, choice, either, integer, number, option, optional
 from smile.targets.options import TargetOptions
+from smile.targets.prior import Prior, scales
 
 __all__ = [
     "BNN",
@@ -28,7 +29,6 @@ __all__ = [
     "NanoGPT",
     "NetworkPosterior",
     "NetworkTarget",
-    "Prior",
     "bnn",
     "likelihood",
 ]
@@ -84,19 +84,6 @@ def likelihood(name: str, num_classes: int = 0) -> Likelihood:
     raise ValueError(f"no likelihood {name!r}: valid are {', '.join(LIKELIHOODS)}")
 
 
-class Prior(NamedTuple):
-    """A product of zero-mean densities.
-
-    Attributes:
-        name: ``normal`` and ``laplace`` have one scale; ``he`` (sd sqrt(2 / fan_in)) and ``glorot``
-            (sd sqrt(2 / (fan_in + fan_out))) are normal on leaves named ``kernel`` and have sd one elsewhere.
-        scale: multiplies all scales.
-    """
-
-    name: Literal["normal", "laplace", "he", "glorot"] = "normal"
-    scale: float = 1.0
-
-
 @dataclass(frozen=True)
 class NetworkPosterior:
     """The posterior of one chain; everything vmaps over chains.
@@ -145,7 +132,7 @@ def bnn(
 
     Raises:
         ValueError: where the network does not map x to num_outputs numbers for every y, or has no parameters, or some
-            that are no real numbers.
+            that are no real numbers, or the prior has no scale for a leaf.
     """
     example_x, example_y = example
     params = jax.eval_shape(model.init, jax.random.key(0), example_x)
@@ -158,7 +145,7 @@ def bnn(
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
     flat, unravel = ravel_pytree(zeros)
     extra = 1 if likelihood.has_log_sd else 0
-    scale = ravel_pytree(jax.tree_util.tree_map_with_path(lambda p, leaf: _scale(prior, p, leaf), params))[0]
+    scale = ravel_pytree(scales(prior, params))[0]
     scale = jnp.concatenate([prior.scale * scale, jnp.full(extra, prior.scale, scale.dtype)])
 
     def split(position: jax.Array) -> tuple[Any, jax.Array]:
@@ -216,16 +203,6 @@ def _accumulated(function: Callable[[jax.Array, Any], jax.Array], parts: int) ->
 
     total.defvjp(forward, lambda gradient, cotangent: (cotangent * gradient, None))
     return total
-
-
-def _scale(prior: Prior, path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    """Standard deviations of one leaf before ``prior.scale``; (*receptive field, in, out) for kernels."""
-    sd = 1.0
-    if prior.name in ("he", "glorot") and getattr(path[-1], "key", None) == "kernel":
-        field = math.prod(leaf.shape[:-2])
-        fan_in, fan_out = field * leaf.shape[-2], field * leaf.shape[-1]
-        sd = math.sqrt(2 / (fan_in if prior.name == "he" else fan_in + fan_out))
-    return jnp.full(leaf.shape, sd, leaf.dtype)
 
 
 _AUTO_BATCH = 256

@@ -21,13 +21,14 @@ class TargetOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyticTarget(TargetOptions):
-    """A posterior that is known as a function, without data or a network.
+    """A posterior that is one function, without a data set or a network of other groups.
 
     Attributes:
         has_known_scales: whether noise with other scales than one makes sense in the units of its coordinates.
         factory: dotted path of the user's function that makes it; empty where it is nobody's.
         moments: which of the target's second moments define the bias.
         dim: number of coordinates; 0 where only the built target knows.
+        has_batches: whether gradients are noisy because they are those of some rows of its own data.
     """
 
     has_known_scales: ClassVar[bool] = True
@@ -36,6 +37,11 @@ class AnalyticTarget(TargetOptions):
     factory = ""
     moments = "exact"
     dim = 0
+
+    @property
+    def has_batches(self) -> bool:
+        """Unless a subclass has data."""
+        return False
 
     @abstractmethod
     def build(self) -> Target:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Calibration", "Curve", "RunFigure", "save_run_figure"]
+__all__ = ["Calibration", "Curve", "RunFigure", "draw_run_figure", "save_run_figure"]
 
 # A chain that has diverged must not flatten all others: one half of all values fills the upper half of the axis, which
 # is longer where the deep ensemble asks for it, but never longer than 5 nats.
@@ -82,14 +82,15 @@ def save_run_figure(stem: str | Path, run: RunFigure) -> None:
 
     The axis of the LPPD ends 5 nats below the best value at the latest, and says so where a curve leaves it.
     """
-    figure = _draw(run)
+    figure = draw_run_figure(run)
     for kind in ("png", "pdf"):
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=200)
         write_bytes_atomic(f"{stem}.{kind}", content.getvalue())
 
 
-def _draw(run: RunFigure) -> Figure:
+def draw_run_figure(run: RunFigure) -> Figure:
+    """The figure itself."""
     # pyplot would look for a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

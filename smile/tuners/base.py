@@ -37,10 +37,11 @@ class TunedState(NamedTuple):
 
 
 class TunedAlgorithm(NamedTuple):
-    """``init(position, key, batch, step_size)``, ``step(key, state, batch)``."""
+    """``init(position, key, batch, step_size)``, ``step(key, state, batch)``, ``weight(state)`` of the kernel."""
 
     init: Callable[..., TunedState]
     step: Callable[..., tuple[TunedState, Info]]
+    weight: Callable[[TunedState], jax.Array] | None = None
 
 
 def constant() -> Tuner:
@@ -84,4 +85,5 @@ def tuned(kernel: SamplingAlgorithm, tuner: Tuner) -> TunedAlgorithm:
             new_kernel = undo(reset, key, state.kernel, new_kernel)
         return TunedState(new_kernel, new_tuner, step_size), info
 
-    return TunedAlgorithm(init, step)
+    weight = kernel.weight
+    return TunedAlgorithm(init, step, None if weight is None else lambda state: weight(state.kernel))

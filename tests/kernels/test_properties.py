@@ -20,7 +20,12 @@ START = np.array([1.0, -0.5, 0.3, 0.2, -1.0], np.float32)
 
 def declared_kernel(name):
     sampler = compose([f"sampler={name}", *(["noise=none"] if name == "mclmc" else [])]).sampler
-    return lambda f: sampler.build(Build(num_steps=8), 5.0 if sampler.tuned_by else ())(f)
+
+    def make(f):
+        return sampler.build(Build(num_steps=8), 5.0 if sampler.tuned_by else ())(f)
+
+    make.parts = sampler.parts
+    return make
 
 
 # Without noise of their own, so that two ways to run them must give the same numbers.
@@ -43,12 +48,16 @@ STEPS = 8
 
 
 def logdensity(x, batch):
+    """A batch is a number for each chain, or rows of them along a leading axis."""
     precision = jnp.asarray(PRECISION, x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+    batch = jnp.reshape(batch, (-1, *x.shape[1:])).mean(axis=0)
     return -0.5 * jnp.sum(precision * x**2, axis=0) + 3 * batch * jnp.sum(x, axis=0)
 
 
-def batches(*chains):
-    return jax.random.normal(jax.random.key(8), (STEPS, *chains))
+def batches(*chains, make=None):
+    """One for each step, of as many rows as the kernel divides it into."""
+    parts = getattr(make, "parts", 1)
+    return jax.random.normal(jax.random.key(8), (STEPS, *(() if parts == 1 else (parts,)), *chains))
 
 
 def run(kernel, position, batch, step_size):
@@ -110,7 +119,10 @@ def test_the_layout_of_the_pytree_does_not_matter(make):
 def test_dtypes_are_kept(make, dtype):
     with jax.enable_x64(dtype == "float64"):
         states, info = run(
-            make(logdensity), jnp.asarray(START, dtype), batches().astype(dtype), jnp.asarray(0.01, dtype)
+            make(logdensity),
+            jnp.asarray(START, dtype),
+            batches(make=make).astype(dtype),
+            jnp.asarray(0.01, dtype),
         )
         floats = {x.dtype for x in jax.tree.leaves((states, info)) if jnp.issubdtype(x.dtype, jnp.floating)}
     assert floats == {jnp.dtype(dtype)}
@@ -125,11 +137,11 @@ def test_gradient_evaluations_are_counted(make):
         return logdensity(x, batch)
 
     kernel = make(counting)
-    state = kernel.init(START, jax.random.key(0), batches()[0])
+    state = kernel.init(START, jax.random.key(0), batches(make=make)[0])
     jax.block_until_ready(state)
     jax.effects_barrier()
     calls.clear()
-    _, info = kernel.step(jax.random.key(1), state, batches()[0], jnp.float32(0.01))
+    _, info = kernel.step(jax.random.key(1), state, batches(make=make)[0], jnp.float32(0.01))
     jax.effects_barrier()
     assert len(calls) == info.gradient_evaluations
 
@@ -142,7 +154,7 @@ def test_divergence_is_flagged_and_does_not_spread(make):
         return jnp.where(jnp.abs(x[0]) < 1.5, logdensity(x, batch), jnp.nan)
 
     positions = np.stack([START, START + np.array([1.0, 0, 0, 0, 0], np.float32)], axis=1)
-    states, info = run(make(bounded), positions, batches(2), jnp.full(2, 0.001))
+    states, info = run(make(bounded), positions, batches(2, make=make), jnp.full(2, 0.001))
     assert np.isfinite(states.position[..., 0]).all() and not info.is_divergent[:, 0].any()
     assert info.is_divergent[-1, 1]
 

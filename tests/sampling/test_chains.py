@@ -123,3 +123,21 @@ def test_devices_change_nothing():
         return np.array(values, float)
 
     np.testing.assert_allclose(run(1), run(2), rtol=1e-4)
+
+
+def test_batches_of_steps_follow_each_other_and_what_is_observed_is_measured():
+    """A chain that adds up its batches knows in which order they came; two things are observed of it."""
+    target = decay().replace(
+        logdensity=lambda x, batch: jnp.sum(x * batch, axis=0),
+        draw_batch=lambda key, chains: jnp.zeros(chains),
+        batch_of_step=lambda key, step, chains: jnp.full(chains, 1.0) * (step % 7),
+        observe=lambda x: jnp.stack([x[0] - START[0], x[0] - x[1]]),
+    )
+    steps = np.array([1.0, 2.0])
+    samples = descend(target, steps, num_steps=42, thinning=3, burn_in=21)
+    moved = steps[:, None] * np.cumsum(np.arange(42) % 7)[2::3]
+    np.testing.assert_allclose(samples.draws[..., 0], moved[:, 7:], rtol=1e-5)
+    np.testing.assert_allclose(samples.mean[:, 0], moved[:, 7:].mean(1), rtol=1e-5)
+    np.testing.assert_allclose(samples.second_moment[:, 0], (moved[:, 7:] ** 2).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(samples.draws[..., 1], START[0] - START[1])
+    assert samples.draws.shape[2] == samples.mean.shape[1] == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smile.tracking.figure import Calibration, Curve, RunFigure, _draw, save_run_figure
+from smile.tracking.figure import Calibration, Curve, RunFigure, draw_run_figure, save_run_figure
 
 WORK = np.geomspace(100, 1e5, 30)
 LEVELS = np.linspace(0.1, 0.9, 9)
@@ -30,7 +30,7 @@ def test_writes_both_files_and_nothing_else(tmp_path, kind):
 
 
 def test_step_sizes_are_in_order_and_all_is_shown():
-    figure = _draw(run())
+    figure = draw_run_figure(run())
     assert labels(figure) == ["0.1", "0.2", "0.4, best", "deep ensemble"]
     bottom, top = figure.axes[0].get_ylim()
     assert bottom < -1.1
@@ -40,7 +40,7 @@ def test_step_sizes_are_in_order_and_all_is_shown():
 
 def test_a_diverged_curve_does_not_flatten_the_others():
     bad = [Curve(0.8, WORK, np.linspace(-1, -300, 30)), Curve(1.6, WORK, np.full(30, np.nan))]
-    figure = _draw(run([*CURVES, *bad]))
+    figure = draw_run_figure(run([*CURVES, *bad]))
     assert labels(figure)[3:] == ["0.8, below the axis", "1.6, not finite", "deep ensemble"]
     bottom, top = figure.axes[0].get_ylim()
     assert top - bottom < 1.5
@@ -51,7 +51,7 @@ def test_a_diverged_curve_does_not_flatten_the_others():
 def test_the_axis_is_never_longer_than_five_nats():
     """Most curves diverge, and the ensemble is further below the best curve than the axis reaches."""
     bad = [Curve(step_size, WORK, np.linspace(-1, -300, 30)) for step_size in (1, 2, 3, 4)]
-    figure = _draw(run([*CURVES, *bad], ensemble_lppd=-20.0))
+    figure = draw_run_figure(run([*CURVES, *bad], ensemble_lppd=-20.0))
     bottom, top = figure.axes[0].get_ylim()
     assert top - bottom == pytest.approx(5.25)
     assert labels(figure)[-1] == "deep ensemble, below the axis"
@@ -60,4 +60,4 @@ def test_the_axis_is_never_longer_than_five_nats():
 def test_a_run_whose_chains_all_diverged_still_has_a_figure(tmp_path):
     nothing = [Curve(0.1, WORK, np.full(30, np.nan))]
     save_run_figure(tmp_path / "figure", run(nothing))
-    assert labels(_draw(run(nothing))) == ["0.1, not finite", "deep ensemble"]
+    assert labels(draw_run_figure(run(nothing))) == ["0.1, not finite", "deep ensemble"]

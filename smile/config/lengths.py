@@ -1,0 +1,32 @@
+"""Chains of equal work, whatever their batches: arithmetic that YAML does not have, as resolvers of OmegaConf.
+
+    num_steps: ${equal_work:<row gradients>,<batch size>,<rows>,<gradients of a step>,<draws>}
+    thinning: ${every:<num_steps>,<draws>}
+
+A step of a chain costs (gradients of a step) x (batch size) row gradients; a batch size of ``full`` is all rows.
+"""
+
+from __future__ import annotations
+
+from omegaconf import OmegaConf
+
+__all__ = ["equal_work", "every"]
+
+
+def equal_work(
+    row_gradients: int, batch_size: int | str | None, rows: int, gradients: int, draws: int
+) -> int:
+    """Steps that cost about ``row_gradients``: a multiple of ``draws``, or, where they are fewer, of 16."""
+    size = rows if batch_size in ("full", None) else int(batch_size)
+    steps = row_gradients / (size * gradients)
+    unit = draws if steps >= draws else 16
+    return unit * max(1, round(steps / unit))
+
+
+def every(num_steps: int, draws: int) -> int:
+    """The thinning that leaves ``draws`` of these steps, or all where they are fewer."""
+    return max(1, num_steps // draws)
+
+
+OmegaConf.register_new_resolver("equal_work", equal_work)
+OmegaConf.register_new_resolver("every", every)
