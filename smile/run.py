@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_plan(make_plan(configs, launcher.at_once))
             return 0
         with own_devices():
-            check_early(configs)
+            check_early(configs, computes_here=launcher.kind != "slurm")
         _check_folders(configs)
         for line in changed_since(configs):
             print(line, flush=True)

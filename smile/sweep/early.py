@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from smile.config.memory import check_memory
+from smile.config.memory import check_memory, memory_of_this_machine
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.sweep.attempt import is_done, prepare_jax, reason_of
@@ -27,8 +27,13 @@ def own_devices() -> Iterator[None]:
             os.environ["XLA_FLAGS"] = flags
 
 
-def check_early(configs: Sequence[RunConfig]) -> None:
-    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command."""
+def check_early(configs: Sequence[RunConfig], *, computes_here: bool = True) -> None:
+    """Builds every target with its noise, and every network with its data, once: what is wrong stops the command.
+
+    Args:
+        configs: of all runs of the command.
+        computes_here: whether this machine is to compute them, whose memory then bounds what chains may need.
+    """
     problems: dict[Any, dict[Any, RunConfig]] = {}
     for config in configs:
         if not is_done(config):
@@ -37,8 +42,18 @@ def check_early(configs: Sequence[RunConfig]) -> None:
     for by_sampler in problems.values():
         config = next(iter(by_sampler.values()))
         prepare_jax(config)
+        if computes_here and isinstance(dim := getattr(config.target, "dim", 0), int) and _is_cpu():
+            for one in by_sampler.values():
+                check_memory(one, dim, memory_of_this_machine())
         with _room_for(config):
             _check_problem(by_sampler)
+
+
+def _is_cpu() -> bool:
+    """Whether chains lie in the memory of the machine, and not in that of an accelerator."""
+    import jax
+
+    return jax.default_backend() == "cpu"
 
 
 @contextmanager
