@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 scale ?= quick
+minutes ?= 5
 args ?=
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos campaign test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
@@ -99,8 +100,20 @@ bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 choices: $(STAMP)  ## the README's table of what can be chosen, from conf/
 	$(BIN)/python scripts/choices.py
 
-chaos: $(STAMP)  ## forty runs whose processes are killed at random for two minutes
+chaos: $(STAMP)  ## kills runs in every stage by five signals, and workers at random; goes on where it stopped; minutes=5
+	$(BIN)/python scripts/kills.py --minutes $(minutes)
 	$(BIN)/python scripts/chaos.py
+
+corruption: $(STAMP)  ## damages every kind of file that is read back, and shows what becomes of it
+	$(BIN)/python scripts/corruption.py
+
+long_life: $(STAMP)  ## 200 runs in one process: memory, open files and threads
+	$(BIN)/python scripts/long_life.py
+
+audit: $(STAMP)  ## known vulnerabilities of the pinned packages, by pip-audit in an environment of its own; needs the network
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
 	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py
@@ -119,4 +132,4 @@ format: $(STAMP)  ## apply the style
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and scratch output, keep results
-	rm -rf $(VENV) outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-audit outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

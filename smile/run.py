@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from smile import stop
 from smile.arguments import command_line
+from smile.checksum import DamagedError
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import conf_dir
@@ -119,6 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except stop.Preempted as request:
         print(f"smile: stopped by {request}; the same command resumes", file=sys.stderr)
         return 128 + signal.SIGTERM
+    except (
+        ConfigError,
+        DamagedError,
+        UnreadableError,
+    ) as error:  # files that changed since the command began
+        print(f"smile: error: {error}", file=sys.stderr)
+        return 2
     return report(configs, since, pids)
 
 

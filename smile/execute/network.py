@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
@@ -33,6 +33,7 @@ from smile.sampling import (
     Checkpoints,
     Length,
     adapt_ensemble,
+    has_draws,
     sample_ensemble,
     write_draws,
 )  # fmt: skip
@@ -70,8 +71,11 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
-        on_draws = partial(write_draws, run_dir / "draws") if chosen.target.draws == "stream" else None
-        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws)
+        stream = chosen.target.draws == "stream"
+        draws = run_dir / "draws"
+        on_draws = partial(write_draws, draws) if stream else None
+        kept = partial(has_draws, draws) if stream else None
+        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
@@ -165,8 +169,11 @@ def sample_chains(
     advance: Advance,
     saved: Checkpoints | None = None,
     on_draws: Callable[[int, np.ndarray], None] | None = None,
+    has_draws: Callable[[Sequence[int]], bool] | None = None,
 ) -> Sampled:
-    """The chains of all step sizes; ``on_draws`` gets the kept draws, see ``sample_ensemble``."""
+    """The chains of all step sizes; ``on_draws`` gets the kept draws and ``has_draws`` tells whether it has them, see
+    ``sample_ensemble``.
+    """
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
     unit, options = _steps_per_unit(chosen, network), chosen.target
@@ -200,6 +207,7 @@ def sample_chains(
         checkpoints=saved,
         on_chunk=advance,
         on_draws=on_draws,
+        has_draws=has_draws,
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)

@@ -13,7 +13,8 @@ import smile
 from smile import provenance
 from smile.config.identity import run_id, to_dict
 from smile.config.run import RunConfig
-from smile.tracking import wandb, write_metrics, write_text_atomic
+from smile.tracking import wandb, write_metrics
+from smile.tracking.config_file import write_config
 from smile.tracking.parquet import METRICS_FILE
 
 __all__ = ["as_rows", "finish"]
@@ -55,7 +56,7 @@ def as_rows(
 
 def finish(config: RunConfig, run_dir: Path, rows: pd.DataFrame) -> None:
     """Writes ``config.yaml`` and ``metrics.parquet``, whose presence means that the run is finished, and the mirror."""
-    write_text_atomic(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
+    write_config(run_dir, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
     write_metrics(run_dir / METRICS_FILE, rows)
     wandb.mirror(
         to_dict(config),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from smile import metrics
+from smile import checksum, metrics
 from smile.config.run import RunConfig
 from smile.data import Dataset
 from smile.execute import predictions
@@ -134,7 +133,8 @@ def best_group(validation_lppd: np.ndarray) -> int:
 def write_vocabulary(run_dir: Path, dataset: Dataset) -> None:
     """Of a run on text: what its draws are generated with."""
     if dataset.vocabulary:
-        write_text_atomic(run_dir / VOCABULARY_FILE, json.dumps(dataset.vocabulary))
+        text = checksum.sealed_json({"characters": dataset.vocabulary})
+        write_text_atomic(run_dir / VOCABULARY_FILE, text)
 
 
 def write_history(run_dir: Path, sampled: Sampled) -> None:

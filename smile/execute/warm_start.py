@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
+import zipfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from filelock import FileLock
 
+from smile import checksum
 from smile.code import module_of
 from smile.config.identity import identify
 from smile.config.run import NetworkChoices, RunConfig
@@ -27,6 +31,8 @@ from smile.targets import NetworkTarget
 from smile.tracking import write_bytes_atomic
 
 __all__ = ["WarmStart", "checkpoints", "train_members", "warm_start"]
+
+_logger = logging.getLogger(__name__)
 
 
 class WarmStart(NamedTuple):
@@ -53,17 +59,42 @@ def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, ad
     path = local_path(config.results_dir) / "warm_starts" / f"{digest}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            chosen = config.network
-            assert chosen is not None
-            saved = checkpoints(chosen.target, path.with_suffix(".checkpoints"), shared=False)
-            positions, trained = train_members(chosen, config.replications, network, key, advance, saved)
-            buffer = io.BytesIO()
-            np.savez(buffer, positions=positions, allow_pickle=False, **trained)
-            write_bytes_atomic(path, buffer.getvalue())
-            saved.clear()
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file["positions"])
+        if (found := _read(path)) is not None:
+            return found
+        chosen = config.network
+        assert chosen is not None
+        saved = checkpoints(chosen.target, path.with_suffix(".checkpoints"), shared=False)
+        positions, trained = train_members(chosen, config.replications, network, key, advance, saved)
+        _write(path, {"positions": positions, **trained})
+        saved.clear()
+        return positions
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """Positions as they were written; None where there are none, or something else bears their name."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if not checksum.is_sound(content, _seal(path)):
+        _logger.warning("%s is damaged or of an older version: the deep ensemble is trained again", path)
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return np.asarray(file["positions"])
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """As ``numpy.savez`` does, with a seal as the comment of the archive."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = checksum.blank(_seal(path))
+    write_bytes_atomic(path, checksum.sealed(buffer.getvalue()))
+
+
+def _seal(path: Path) -> str:
+    """What only the file of this deep ensemble is sealed as."""
+    return f"warm start {path.stem}"
 
 
 def checkpoints(options: NetworkTarget, directory: Path, *, shared: bool = True) -> Checkpoints:

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from smile.runs.lock import Lock, claim
 from smile.runs.status import STATUS_FILE
+from smile.tracking.config_file import CONFIG_FILE, read_config
 from smile.tracking.parquet import COMPACT_FOLDER, METRICS_FILE, RUN_IDS, SCHEMA, read_table
 from smile.tracking.seal import read_sealed, write_sealed
 
-__all__ = ["CONFIGS_FILE", "CONFIG_FILE", "Compacted", "compact", "read_configs"]
+__all__ = ["CONFIGS_FILE", "Compacted", "compact", "read_configs"]
 
-CONFIG_FILE = "config.yaml"
 CONFIGS_FILE = "configs.parquet"
 
 _CONFIGS = pa.schema([pa.field("run_id", pa.string()), pa.field("config", pa.string())])
@@ -51,7 +51,7 @@ def compact(experiment_dir: Path) -> Compacted:
         configs = read_configs(experiment_dir)
         for name in times:
             with suppress(FileNotFoundError):  # the deep ensemble of a sweep has no config of its own
-                configs[name] = (experiment_dir / "runs" / name / CONFIG_FILE).read_text()
+                configs[name] = read_config(experiment_dir / "runs" / name)
         merged = pa.table({"run_id": list(configs), "config": list(configs.values())}, schema=_CONFIGS)
         write_sealed(folder / CONFIGS_FILE, merged)
         table = read_table(experiment_dir)

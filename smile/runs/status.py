@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from smile import stop
 from smile.runs.lock import Lock, claim
@@ -91,9 +91,20 @@ def read(run_dir: Path) -> Status | None:
     """The status of a run; None where there is none, or something else than a status."""
     try:
         plain = json.loads((run_dir / STATUS_FILE).read_text())
-        return Status(**plain | {"owner": Owner(*plain["owner"])})
+        found = Status(**plain | {"owner": Owner(*plain["owner"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    return found if _is_valid(found) else None
+
+
+def _is_valid(status: Status) -> bool:
+    """Whether what was read are values that a status can have: a wrong one may be valid JSON."""
+    pairs = [*zip(asdict(status).values(), asdict(Status("done")).values(), strict=True)]
+    pairs += zip(status.owner, NOBODY, strict=True)
+    has_types = all(
+        isinstance(value, (int, float) if type(like) is float else type(like)) for value, like in pairs
+    )
+    return has_types and status.state in get_args(State)
 
 
 def has_results(run_dir: Path, status: Status) -> bool:

@@ -5,6 +5,7 @@ from smile.sampling.chains import Samples as Samples
 from smile.sampling.chains import sample as sample
 from smile.sampling.chains import trailing_chains as trailing_chains
 from smile.sampling.checkpoint import Checkpoints as Checkpoints
+from smile.sampling.draws import has_draws as has_draws
 from smile.sampling.draws import load_draws as load_draws
 from smile.sampling.draws import write_draws as write_draws
 from smile.sampling.ensemble import Batches as Batches

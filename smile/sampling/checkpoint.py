@@ -6,6 +6,8 @@ import hashlib
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,15 +124,18 @@ class Checkpoints:
             _logger.warning("no checkpoint in %s: %s", self._directory, reason)
 
     def _check(self, index: int) -> None:
-        """Raises ValueError where a checkpoint is not what was written; without a digest, orbax must find out."""
+        """Raises ValueError where a checkpoint is not what was written, or a kill came before its digest."""
         file = self._digest_file(index)
-        if file.is_file() and file.read_text() != _digest(self._directory / str(index)):
+        if not file.is_file():
+            raise ValueError("it has no digest")
+        if file.read_text() != _digest(self._directory / str(index)):
             raise ValueError("it differs from what was written")
 
     def _digest_file(self, index: int) -> Path:
         return self._directory / f"{index}.sha256"
 
-    def _manager(self) -> CheckpointManager:
+    @contextmanager
+    def _manager(self) -> Iterator[CheckpointManager]:
         import orbax.checkpoint as ocp
 
         self._directory.mkdir(parents=True, exist_ok=True)  # orbax makes it only for all hosts together
@@ -142,7 +147,20 @@ class Checkpoints:
                 primary_host=jax.process_index(), active_processes={jax.process_index()}
             ),
         )
-        return ocp.CheckpointManager(self._directory, options=options)
+        with _quiet(), ocp.CheckpointManager(self._directory, options=options) as manager:
+            yield manager
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of orbax, which prints the traceback of what it raises, too."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _placed_like(value: Any, like: Any) -> Any:

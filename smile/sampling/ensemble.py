@@ -7,7 +7,8 @@ draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,12 +20,22 @@ from jax.sharding import Mesh
 from smile.base import Info
 from smile.data import Source
 from smile.sampling.checkpoint import Checkpoints
-from smile.sampling.devices import chain_mesh, gather, map_chains, over_chains, replicated, shard_chains
+from smile.sampling.devices import (
+    chain_mesh,
+    gather,
+    map_chains,
+    on_first_host,
+    over_chains,
+    replicated,
+    shard_chains,
+)
 from smile.sampling.length import Length
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
 __all__ = ["Batches", "Chains", "EnsembleResult", "Monitor", "sample_ensemble"]
+
+_logger = logging.getLogger(__name__)
 
 MAX_CHUNKS = 128
 
@@ -106,6 +117,7 @@ def sample_ensemble(
     checkpoints: Checkpoints | None = None,
     on_chunk: Callable[[int], None] = lambda num_steps: None,
     on_draws: Callable[[int, np.ndarray], None] | None = None,
+    has_draws: Callable[[Sequence[int]], bool] | None = None,
 ) -> EnsembleResult:
     """Runs one chain per position.
 
@@ -118,6 +130,8 @@ def sample_ensemble(
         checkpoints: where to continue from and what a killed run continues from.
         on_chunk: called with the steps made, also once for those of a checkpoint.
         on_draws: called with the chunk's index and its kept draws (draws, chains, dim).
+        has_draws: called with the number of draws of every chunk before a checkpoint; where it says that they are not
+            what ``on_draws`` was given, all begins anew.
 
     Returns:
         Final states and what the monitor made of the draws.
@@ -148,8 +162,15 @@ def sample_ensemble(
     ends = np.minimum((np.arange(num_chunks) + 1) * draws_per_chunk, len(is_kept))
     done = 0
     if checkpoints and (found := checkpoints.restore((carry, history))):
-        done, (carry, history) = found
-        on_chunk(int(ends[done - 1]) * length.thinning)
+        counts = [int(part.sum()) for part in np.split(is_kept, ends[:-1])[: found[0]]]
+        if has_draws is None or on_first_host(partial(has_draws, counts), np.array(True)):
+            done, (carry, history) = found
+            on_chunk(int(ends[done - 1]) * length.thinning)
+        else:
+            _logger.warning(
+                "draws from before the checkpoint are missing or damaged: sampling from the start"
+            )
+            checkpoints.clear()
     for index in range(done, num_chunks):
         first = index * draws_per_chunk
         num_draws = int(ends[index]) - first

@@ -127,7 +127,7 @@ def _follow(config: RunConfig, label: str) -> Outcome:
 
 
 def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
-    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*.dead"):  # of a run that failed or was killed
+    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*"):  # of a run that failed or was killed
         for file in directory.glob(leftover):
             file.unlink(missing_ok=True)  # a process that waits for the lock has files of its own here
     with status.running(directory, config.label, current_job(), lock):
@@ -143,7 +143,8 @@ def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_mach
             try:
                 write_text_atomic(directory / FAILURE_FILE, f"{reason}\n\n{traceback.format_exc()}")
             except OSError:
-                _logger.error("%s: no room to say so in %s\n%s", reason, directory, traceback.format_exc())
+                where = "" if isinstance(error, OSError) else f"\n{traceback.format_exc()}"
+                _logger.error("%s: no room to say so in %s%s", reason, directory, where)
             status.update(directory, state="failed", reason=reason)
             return Outcome("failed", reason)
         except stop.Preempted as request:

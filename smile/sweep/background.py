@@ -59,6 +59,9 @@ def main() -> int:
             run_frozen(folder, at_once)
     except stop.Preempted:
         return 128 + signal.SIGTERM
+    except (ValueError, OSError) as error:  # of the list: an attempt at a run raises none
+        logging.getLogger(__name__).error("%s", error)
+        return 2
     return 0
 
 

@@ -6,7 +6,6 @@ nothing else, so that editing YAML changes what is submitted next and nothing th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from omegaconf import OmegaConf
 
 import smile
 from smile import provenance
+from smile.checksum import read_json, sealed_json
 from smile.config.identity import run_id
 from smile.config.run import RunConfig
 from smile.options import ConfigError
@@ -53,7 +53,7 @@ def freeze(jobs: Sequence[Job]) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     folder = _new_folder(parent)
     plain = [{"run_id": run_id(job.config), "config": job.plain} for job in jobs]
-    write_text_atomic(folder / JOBS_FILE, json.dumps(plain, indent=1))
+    write_text_atomic(folder / JOBS_FILE, sealed_json({"jobs": plain}))
     commit = provenance.commit() or "no checkout"
     write_text_atomic(folder / "commit.txt", f"{commit}\nsmile {smile.__version__}\n")
     write_text_atomic(folder / "changes.diff", provenance.changes())
@@ -65,11 +65,12 @@ def thaw(folder: Path) -> list[RunConfig]:
 
     Raises:
         ConfigError: where what they say today is another run, because the code or a data file has changed.
+        DamagedError: where the file is not as it was written.
     """
     from smile.config.parse import parse  # here, because it imports jax
 
     configs = []
-    for job in json.loads((folder / JOBS_FILE).read_text()):
+    for job in read_json(folder / JOBS_FILE)["jobs"]:
         config = parse(OmegaConf.create(job["config"]))
         if run_id(config) != job["run_id"]:
             valid = f"{job['run_id']}, as submitted: the code or a data file has changed since"

@@ -208,6 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 143
     except KeyboardInterrupt:
         return 130
+    except (ValueError, OSError) as error:  # of the list: an attempt at a run raises none
+        _logger.error("%s", error)
+        return 2
     return 0
 
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         _run(options.table, options.scale, options.results)
-    except (SpecError, FileNotFoundError, ValueError) as error:
+    except (SpecError, ValueError, OSError) as error:
         print(f"smile-table: {error}", file=sys.stderr)
         return 2
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from smile import random
 from smile.arguments import OneLineParser, command_line
+from smile.checksum import read_json
 from smile.config.parse import from_dict
 from smile.config.run import RunConfig
 from smile.execute.results import VOCABULARY_FILE
@@ -23,6 +23,7 @@ from smile.options import ConfigError
 from smile.sampling import load_draws
 from smile.targets import Prior, bnn, likelihood
 from smile.tracking import read_run
+from smile.tracking.config_file import CONFIG_FILE, read_config
 from smile.tracking.statistics import reached, summarise
 
 __all__ = ["main"]
@@ -51,8 +52,8 @@ def _text(options: argparse.Namespace) -> str:
             f"{run_dir} is no finished run of a language model: give results/<experiment>/<scale>/runs/<id> of a "
             "run with target=nanogpt"
         )
-    config = from_dict(yaml.safe_load((run_dir / "config.yaml").read_text()))
-    vocabulary = json.loads((run_dir / VOCABULARY_FILE).read_text())
+    config = _config(run_dir)
+    vocabulary = read_json(run_dir / VOCABULARY_FILE)["characters"]
     if unknown := sorted(set(options.prompt) - set(vocabulary)):
         raise _WrongError(f"--prompt: the text has no {', '.join(map(repr, unknown))}; valid: {vocabulary!r}")
     assert config.network is not None
@@ -76,6 +77,13 @@ def _text(options: argparse.Namespace) -> str:
         top_k=options.top_k,
     )
     return options.prompt + "".join(vocabulary[token] for token in np.asarray(tokens)[0])
+
+
+def _config(run_dir: Path) -> RunConfig:
+    try:
+        return from_dict(yaml.safe_load(read_config(run_dir)))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise _WrongError(f"{run_dir / CONFIG_FILE} is no config of a run: {error!r}") from None
 
 
 def _members(config: RunConfig, run_dir: Path, most: int) -> jax.Array:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
 from smile.arguments import command_line
-from smile.runs.compact import CONFIG_FILE, read_configs
+from smile.checksum import DamagedError
+from smile.runs.compact import read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
+from smile.tracking.config_file import CONFIG_FILE, read_config
 from smile.tracking.parquet import read_metrics
 from smile.tracking.wandb import is_reachable, mirror, wandb_id
 
@@ -76,14 +79,28 @@ def rebuild(experiment_dir: Path, experiment: str, scale: str, wandb_dir: Path, 
         identity = wandb_id(experiment, scale, str(name))
         if _offline(wandb_dir, identity):
             continue
-        file = experiment_dir / "runs" / str(name) / CONFIG_FILE
-        text = file.read_text() if file.exists() else merged.get(str(name), "")
+        config = _config(experiment_dir / "runs" / str(name), merged)
         mirror(
-            yaml.safe_load(text) or {}, rows, mode="offline", project=project, group=experiment,
+            config, rows, mode="offline", project=project, group=experiment,
             name=_label(rows), run_id=identity, directory=wandb_dir,
         )  # fmt: skip
     identities = (wandb_id(experiment, scale, str(name)) for name in table["run_id"].unique())
     return [found[-1] for identity in identities if (found := _offline(wandb_dir, identity))]
+
+
+def _config(run_dir: Path, merged: Mapping[str, str]) -> dict[str, Any]:
+    """Of a run; empty where it has none, as the deep ensemble of a sweep."""
+    try:
+        text = read_config(run_dir)
+    except FileNotFoundError:
+        text = merged.get(run_dir.name, "")
+    try:
+        found = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise DamagedError(run_dir / CONFIG_FILE, " ".join(str(error).split())) from None
+    if not isinstance(found, dict):
+        raise DamagedError(run_dir / CONFIG_FILE, "it is no mapping of options")
+    return found
 
 
 def _waiting(runs: Sequence[Path]) -> list[Path]:

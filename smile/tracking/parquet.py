@@ -143,7 +143,7 @@ def read_table(
         own.extend(table["run_id"].unique().to_pylist())
         tables.append(table if chosen is None else table.filter(chosen))
     merged = experiment_dir / COMPACT_FOLDER / METRICS_FILE
-    if merged.is_file():
+    if merged.exists():
         others = ~pc.is_in(pc.field("run_id"), pa.array(own, pa.string()))
         tables.append(_read(merged, columns).filter(others if chosen is None else others & chosen))
     return pa.concat_tables(tables) if tables else None

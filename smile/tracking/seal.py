@@ -8,7 +8,6 @@ Parquet's own page checksums leave out, and looking at it costs 50 µs a run whe
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smile import checksum
 from smile.tracking.files import write_bytes_atomic
 
 __all__ = ["UnreadableError", "check", "read_sealed", "write_sealed"]
 
 _KEY = "smile_seal"
-_MARK = b"crc32 of this file with zeros here: "
-_BLANK = b"00000000"
 
 
 class UnreadableError(ValueError):
@@ -40,12 +38,8 @@ def write_sealed(path: Path, table: pa.Table) -> None:
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, table.schema, compression="zstd") as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({_KEY: (_MARK + _BLANK).decode()})
-    content = bytearray(buffer.getvalue())
-    seal = _seal(content)
-    assert seal is not None
-    content[seal] = b"%08x" % _checksum(content, seal)
-    write_bytes_atomic(path, bytes(content))
+        writer.add_key_value_metadata({_KEY: checksum.blank().decode()})
+    write_bytes_atomic(path, checksum.sealed(buffer.getvalue()))
 
 
 def read_sealed(
@@ -77,7 +71,7 @@ def check(file: Path) -> None:
         FileNotFoundError: where there is no such file.
         UnreadableError: where its bytes are not those that were written, or cannot be had.
     """
-    if _seal(_content(file)) is None:
+    if checksum.place(_content(file)) is None:
         read_sealed(file)
 
 
@@ -97,18 +91,6 @@ def _content(file: Path) -> bytes:
         raise
     except OSError as error:
         raise UnreadableError(file, error.strerror or str(error)) from None
-    seal = _seal(content)
-    if seal and content[seal] != b"%08x" % _checksum(content, seal):
+    if checksum.place(content) and not checksum.is_sound(content):
         raise UnreadableError(file, "its bits have changed since it was written")
     return content
-
-
-def _seal(content: bytes | bytearray) -> slice | None:
-    """Where the checksum stands."""
-    start = content.rfind(_MARK)
-    return None if start < 0 else slice(start + len(_MARK), start + len(_MARK) + len(_BLANK))
-
-
-def _checksum(content: bytes | bytearray, seal: slice) -> int:
-    view = memoryview(content)
-    return zlib.crc32(view[seal.stop :], zlib.crc32(_BLANK, zlib.crc32(view[: seal.start])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from smile import random
+from smile.checksum import DamagedError
 from smile.data import rows_of
 from smile.kernels import gradient_noise, smile
 from smile.sampling import (
@@ -18,6 +20,7 @@ from smile.sampling import (
     Checkpoints,
     Length,
     Monitor,
+    has_draws,
     load_draws,
     sample_ensemble,
     write_draws,
@@ -111,13 +114,13 @@ def test_the_program_is_compiled_once(caplog: pytest.LogCaptureFixture):
 
 
 def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
-    length = Length(640, 100, 5)
+    length = Length(160, 25, 5)
     expected = run(length, tuner=energy_variance())
 
     class KilledError(Exception):
         pass
 
-    for kill_after in (60, 70, 100):  # each life dies some chunks later than the last checkpoint
+    for kill_after in (15, 18, 25):  # each life dies some chunks later than the last checkpoint
         lives = 0
 
         def die(num_steps: int) -> None:
@@ -132,7 +135,7 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path: Path):
     again = run(
         length, tuner=energy_variance(), checkpoints=Checkpoints(tmp_path / "c", 0.0), on_chunk=seen.append
     )
-    assert sum(seen) == 640 and seen[0] >= 300
+    assert sum(seen) == 160 and seen[0] >= 75
     for field in ("state", "accumulators", "history", "num_divergent", "steps"):
         jax.tree.map(np.testing.assert_array_equal, getattr(again, field), getattr(expected, field))
 
@@ -158,6 +161,71 @@ def test_draws_on_disk_are_those_that_the_monitor_saw(tmp_path: Path):
     np.testing.assert_array_equal(load_draws(tmp_path), result.accumulators["draws"][:, :20])
     with pytest.raises(FileNotFoundError, match=r"target\.draws=stream"):
         load_draws(tmp_path / "nothing")
+
+
+def streamed(folder: Path, **options):
+    return run(
+        Length(300, 100, 10),
+        on_draws=lambda chunk, draws: write_draws(folder, chunk, draws),
+        has_draws=partial(has_draws, folder),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(file.read_bytes()[:-60]), Path.unlink])
+def test_draws_that_were_damaged_before_a_resume_are_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage
+):
+    """They are not what the checkpoint knows, and nothing else has them."""
+    expected = streamed(tmp_path / "whole")
+
+    class KilledError(Exception):
+        pass
+
+    def die(index: int) -> None:
+        if len(list((tmp_path / "draws").glob("*.npy"))) == 15:
+            raise KilledError
+
+    saved = Checkpoints(tmp_path / "c", 0.0)
+    with pytest.raises(KilledError):
+        streamed(tmp_path / "draws", checkpoints=saved, on_chunk=die)
+    seen = []
+    damage(tmp_path / "draws/000012.npy")
+    again = streamed(tmp_path / "draws", checkpoints=saved, on_chunk=seen.append)
+    assert seen == [10] * 30 and "draws from before the checkpoint" in caplog.text
+    np.testing.assert_array_equal(again.state.kernel.position, expected.state.kernel.position)
+    np.testing.assert_array_equal(load_draws(tmp_path / "draws"), load_draws(tmp_path / "whole"))
+
+
+def test_damaged_draws_are_named(tmp_path: Path):
+    for chunk in range(3):
+        write_draws(tmp_path, chunk, np.full((2, 3, 1), float(chunk)))
+    assert has_draws(tmp_path, [2, 2, 2]) and not has_draws(tmp_path, [2, 2, 1])
+    file = tmp_path / "000001.npy"
+    content = file.read_bytes()
+    for damaged in (
+        content[:140] + b"\1" + content[141:],
+        content[:100],
+        b"",
+        (tmp_path / "000002.npy").read_bytes(),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedError, match=r"000001\.npy cannot be read"):
+            load_draws(tmp_path)
+        assert not has_draws(tmp_path, [2, 2])
+    file.unlink()
+    with pytest.raises(DamagedError, match=r"chunk 000001\.npy is missing"):
+        load_draws(tmp_path)
+
+
+def test_a_checkpoint_whose_digest_a_kill_forestalled_is_passed_over(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, 0.0)
+    tree = {"a": jnp.arange(3.0)}
+    for index in (1, 2):
+        checkpoints.save(index, tree)
+    (tmp_path / "2.sha256").unlink()
+    index, _ = checkpoints.restore(tree)
+    assert index == 1
 
 
 def test_a_chain_that_leaves_the_numbers_is_counted_and_harms_no_other():

@@ -34,7 +34,7 @@ def test_a_submission_is_readable_and_knows_its_code(tmp_path: Path) -> None:
     folder, other = freeze(jobs), freeze(jobs)
     assert folder != other
     assert sorted(path.name for path in folder.iterdir()) == ["changes.diff", "commit.txt", JOBS_FILE]
-    (plain,) = json.loads((folder / JOBS_FILE).read_text())
+    (plain,) = json.loads((folder / JOBS_FILE).read_text())["jobs"]
     assert plain["config"]["sampler"]["name"] == "psmile" and "${" not in json.dumps(plain)
 
 

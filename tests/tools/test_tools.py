@@ -16,6 +16,7 @@ from smile.runs.status import FAILURE_FILE, Status
 from smile.tools import compact, sync
 from smile.tools import status as command
 from smile.tracking import write_metrics
+from smile.tracking.config_file import write_config
 from smile.tracking.parquet import SCHEMA
 from smile.tracking.wandb import wandb_id
 
@@ -38,7 +39,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         rows = [BLANK | row | {"sampler": "sgld", "step_size": x, "value": x} for x in (0.1, 0.2)]
         write_metrics(runs / name / "metrics.parquet", rows)
-        (runs / name / "config.yaml").write_text("seed: 0\n")
+        write_config(runs / name, "seed: 0\n")
         status.write(runs / name, Status("done", "icg isotropic sgld", seconds=60))
     for name in ("c", "d", "e"):
         (runs / name).mkdir()
