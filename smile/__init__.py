@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # which type checkers take for true; importing typing would be most of the time
 if TYPE_CHECKING:
+    from typing import Any
+
     from smile.api import priors as priors
     from smile.api.bnn import BNN as BNN
     from smile.api.choices import adasghmc as adasghmc
