@@ -172,10 +172,9 @@ _DECLARED = (
         "LPPD of a chain alone, median",
         highest=True,
         chosen_by=_LPPD,
-        heading="chain LPPD",
     ),
     Metric("num_strayed", "chains whose error is 1.5 times that of their warm start", heading="strayed"),
-    Metric("largest_weight", "largest absolute weight of a draw", comparable=False, heading="max |weight|"),
+    Metric("largest_weight", "largest absolute weight of a draw", comparable=False),
     # Work, and what the tuner did (smile/execute).
     Metric("gradient_epochs", "epochs of gradients", comparable=False),
     Metric("final_step_size", "final step size, geometric mean", comparable=False, heading="final step"),

@@ -115,8 +115,10 @@ def _advice(summary: pd.DataFrame, best: float) -> list[str]:
 
 
 def _says_nothing(summary: pd.DataFrame, metric: str) -> bool:
-    """Step sizes that no tuner has changed, and the bias of all coordinates by its other name."""
+    """Trouble that was none, step sizes that no tuner has changed, the bias of all coordinates by its other name."""
     means = summary.loc[metric, "mean"]
+    if metric in _OF_TROUBLE:
+        return bool((means == 0).all())
     if metric == "final_step_size":
         return bool(np.allclose(means, means.index, rtol=1e-5))
     return metric == "bias_published" and means.equals(summary.loc["bias", "mean"])

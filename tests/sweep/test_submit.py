@@ -89,7 +89,7 @@ def test_a_command_killed_while_the_queue_takes_its_time_leaves_nothing_queued(s
     found = survey(Path("results/adhoc/smoke"))
     assert found.counts["queued"] == 3
     os.killpg(submitting.pid, signal.SIGINT)
-    submitting.wait(30)
+    submitting.wait(300)
     assert survey(Path("results/adhoc/smoke")).counts["lost"] == 3
 
 
