@@ -15,14 +15,8 @@ __all__ = ["best_line", "format_seconds", "summary_table", "wide_console"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
 # One number for all chains of a step size, without an error, and NaN where there are too few draws.
-_OF_ALL_REPLICATIONS = (
-    "ess_moments_min",
-    "ess_per_gradient",
-    "rhat_max",
-    "rhat_median",
-    "ess_min",
-    "largest_weight",
-)
+_OF_ALL_REPLICATIONS = ("ess_moments_min", "ess_per_gradient", "rhat_max", "rhat_median", "ess_min")
+_OF_TROUBLE = ("num_strayed", "num_divergent")
 
 
 class _Console(Console):

@@ -149,7 +149,7 @@ def test_a_signal_writes_a_last_checkpoint(tmp_path: Path) -> None:
             break
         time.sleep(0.05)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(30) == 143, (tmp_path / "log").read_text()
+    assert first.wait(300) == 143, (tmp_path / "log").read_text()
     (directory,) = (path for path in runs.iterdir() if (path / "checkpoints").is_dir())
     last = status.read(directory)
     assert last is not None and (last.state, last.reason) == ("preempted", "SIGTERM")
