@@ -316,7 +316,7 @@ def test_the_last_run_of_a_sweep_over_cores_is_done_by_the_command_itself(
 def test_a_host_that_does_not_write_leaves_the_answer_to_the_one_that_does(
     execute: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(smile.run, "check_early", lambda configs: None)
+    monkeypatch.setattr(smile.run, "check_early", lambda configs, **_: None)
     monkeypatch.setattr(smile.sweep.attempt, "_is_follower", lambda config: True)
     assert main(["target=bnn", "scale=smoke", "distributed=true"]) == 0
     out, err = capsys.readouterr()

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,10 @@ def test_a_queue_that_refuses_is_one_line(sbatch: Path, capsys: pytest.CaptureFi
 def test_a_command_killed_while_the_queue_takes_its_time_leaves_nothing_queued(sbatch: Path) -> None:
     (sbatch.parent / "bin/sbatch").write_text("#!/bin/sh\ntouch asked; sleep 60\n")
     command = [sys.executable, "-m", "smile", *SWEEP, "hydra/launcher=slurm_gpu"]
-    submitting = subprocess.Popen(command, start_new_session=True)
+    heeds_interrupts = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # also where the tests themselves do not
+    submitting = subprocess.Popen(command, start_new_session=True, preexec_fn=heeds_interrupts)
     while not Path("asked").exists() and submitting.poll() is None:
         time.sleep(0.05)
     found = survey(Path("results/adhoc/smoke"))
