@@ -61,12 +61,20 @@ def test_rotations_compose(choice: str) -> None:
 
 BASELINES = ("table1_baseline", "table1_baseline_grid", "uci_full_batch")  # one column for all rows
 
+BLOCKS = {
+    "uci": ["data=energy"],
+    "small_tables": ["data=wine"],
+    **{f"posteriors{kind}": ["target=breast_cancer"] for kind in ("", "_independent", "_contrast_friction")},
+}
+
 
 @pytest.mark.parametrize("preset", choices("experiment"))
 def test_every_preset_parses_at_every_scale_into_runs_of_a_table(preset: str) -> None:
     """The paper's scale as a whole, of the others one block."""
     is_analytic = preset.startswith(("table1", "sghmc"))
-    block = ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])] if is_analytic else []
+    block = BLOCKS.get(preset, [])
+    if is_analytic:
+        block = ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])]
     for scale in SCALES:
         if scale == "full" and not is_analytic:  # networks have the published length at most
             continue

@@ -86,7 +86,7 @@ KILLED = {
     "psmile": ["+method=psmile", "num_steps=6000", "burn_in=3000", "thinning=150"],
     "mile": ["+method=mile", "num_steps=2400", "burn_in=2000", "thinning=50"],
 }
-KILLS = {"psmile": 3, "mile": 2}
+KILLS = {"psmile": 2, "mile": 2}
 FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose growth says when to kill
 
 
