@@ -44,5 +44,5 @@ def summary_table(rows: pd.DataFrame) -> None:
         marks = " ".join([*(["← best"] if row.is_best else []), *([] if row.has_mixed else ["†"])])
         table.add_row(row.step_size, *row.cells, marks, style="bold" if row.is_best else None)
     wide_console().print(table)
-    for remark in found.remarks:
-        print(remark)
+    for line in filter(None, (found.legend, *found.advice)):
+        print(line)

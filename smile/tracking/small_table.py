@@ -40,12 +40,14 @@ class SmallTable(NamedTuple):
     Attributes:
         headings: of the cells; the step size comes before them.
         rows: one for each step size, in their order.
-        remarks: what to do where something is wrong.
+        legend: what the mark of step sizes at which chains have not mixed means; empty where there are none.
+        advice: what to do where something is wrong with the best step size, or with the choice.
     """
 
     headings: list[str]
     rows: list[Row]
-    remarks: list[str]
+    legend: str
+    advice: list[str]
 
 
 def best_line(rows: pd.DataFrame) -> str:
@@ -87,15 +89,16 @@ def small_table(rows: pd.DataFrame) -> SmallTable:
         )
         for step_size in sorted(summary.index.get_level_values("step_size").unique())
     ]
-    remarks = []
-    if not all(row.has_mixed for row in table):
-        remarks.append(
-            f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
-            "raise num_steps, or take another step size or sampler"
-        )
-    if best is not None:
-        remarks += _advice(summary, best)
-    return SmallTable([_COLUMNS[metric] for metric in metrics], table, remarks)
+    legend = (
+        f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
+        "raise num_steps, or take another step size or sampler"
+    )
+    return SmallTable(
+        [_COLUMNS[metric] for metric in metrics],
+        table,
+        "" if all(row.has_mixed for row in table) else legend,
+        [] if best is None else _advice(summary, best),
+    )
 
 
 def shown(metric: str, row: pd.Series) -> str:
