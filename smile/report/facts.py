@@ -113,4 +113,4 @@ def provenance(rows: pd.DataFrame) -> Element:
         if rows["created"].nunique() > 1
         else values("created"),
     }
-    return section("Provenance", table(["", ""], facts.items(), text=[1]))
+    return section("Provenance", table([], facts.items(), text=[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def against_step_size(rows: pd.DataFrame, metrics: Sequence[Metric], best: float
         is_positive = len(values) > 0 and bool((values["value"] > 0).all())
         axis.set(xscale="log", yscale="log" if is_positive and not metric.highest else "linear")
         axis.set(xlabel="step size")
-        axis.set_title(metric.label, fontsize=9)
+        axis.set_title(textwrap.fill(metric.label, 48), fontsize=9)
     return drawn
 
 

@@ -98,12 +98,16 @@ def table(
     """A table that scrolls where it is wider than the page.
 
     Args:
-        headings: of the columns.
+        headings: of the columns; none where they need none.
         rows: their cells; a line break in a cell is one.
         best: number of the row to stress.
         text: numbers of the columns whose lines may be broken.
     """
-    head = element("tr", *(element("th", heading) for heading in headings))
+    head = (
+        [element("thead", element("tr", *(element("th", heading) for heading in headings)))]
+        if headings
+        else []
+    )
     body = [
         element(
             "tr",
@@ -112,7 +116,7 @@ def table(
         )
         for number, row in enumerate(rows)
     ]
-    return element("div", element("table", element("thead", head), element("tbody", *body)), kind="scroll")
+    return element("div", element("table", *head, element("tbody", *body)), kind="scroll")
 
 
 def figure(drawn: Figure, alternative: str) -> Element:
