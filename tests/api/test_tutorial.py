@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def session_of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What is there after all blocks of a page; scripts/site.py runs them in the same way."""
+    """What is there after all blocks of a page; scripts/documentation.py runs them in the same way."""
     monkeypatch.chdir(folder)
     text = (DOCS / page).read_text()
     assert text.startswith("---\nrun: true\n---\n"), "the page is not run when the documentation is built"
