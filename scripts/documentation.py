@@ -1,7 +1,7 @@
 """What the documentation needs of mkdocs: other files of the repository as pages, tutorials that run, formulas.
 
-A link to a file of the repository that is no page stays as its text; one to nothing is a warning, which ``--strict`` makes
-an error.
+A link to a file of the repository that is no page stays as its text; one to nothing is a warning, which
+``--strict`` makes an error.
 """
 
 from __future__ import annotations
