@@ -111,6 +111,9 @@ def _check_analytic(config: RunConfig) -> None:
         raise ConfigError(
             "sampler.L", None, f"a number > 0 with noise=none: without noise sampler={name} is not ergodic"
         )
+    if config.sampler.uncounted_steps >= config.num_steps:
+        valid = f"a whole number below num_steps={config.num_steps}, whose positions count"
+        raise ConfigError("sampler.measured_steps", config.sampler.uncounted_steps, valid)
     if noise.needs_scales and not target.has_known_scales:
         valid = f"none, isotropic with target={target.name}, as the others need known scales"
         raise ConfigError("noise", noise.name, valid)
