@@ -27,7 +27,7 @@ def test_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     session = session_of("tutorial.md", tmp_path, monkeypatch)
     shown = capsys.readouterr().out
     assert "X has 1 missing cells in 1 columns: 'area' (1, first in row 3)" in shown
-    assert "deep ensemble" in shown and "rhat" in shown
+    assert "deep ensemble" in shown and "R-hat" in shown
     assert session["mean"].shape == session["sd"].shape == (42,)
     assert (session["lower"] < session["upper"]).all()
 
