@@ -9,10 +9,11 @@ STAMP := $(VENV)/.installed
 scale ?= quick
 minutes ?= 5
 args ?=
+DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign docs test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
 
 help:  ## list the targets
@@ -97,7 +98,7 @@ references: $(STAMP)  ## the NUTS references of posteriors, where they are missi
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench
 
-choices: $(STAMP)  ## the README's table of what can be chosen, from conf/
+choices: $(STAMP)  ## the page of what can be chosen, from conf/
 	$(BIN)/python scripts/choices.py
 
 chaos: $(STAMP)  ## kills runs in every stage by five signals, and workers at random; goes on where it stopped; minutes=5
@@ -118,6 +119,13 @@ audit: $(STAMP)  ## known vulnerabilities of the pinned packages, by pip-audit i
 campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
 	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py
 
+$(DOCS): $(STAMP)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS)  ## the documentation in site/: tutorials run, a dead link or a warning is an error; needs no network
+	$(BIN)/mkdocs build --strict
+
 test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest
 
@@ -132,4 +140,4 @@ format: $(STAMP)  ## apply the style
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and scratch output, keep results
-	rm -rf $(VENV) $(VENV)-audit outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-audit site outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""The README's table of what can be chosen, from the files of conf/.
+"""The PAGE's table of what can be chosen, from the files of conf/.
 
 python scripts/choices.py      # writes it, as `make choices` does; tests/test_documents.py fails where it is old
 """
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/choices.md"
 BEGIN, END = "<!-- choices: written by `make choices` -->\n", "<!-- end of choices -->\n"
 
 # A group in conf/config.yaml: with a default, or one that a command adds with a plus.
 GROUP = re.compile(r"  (?:- (?P<group>\w+): (?P<default>\w+)|# \+ (?P<added>\w+)) +# (?P<what>.+)")
 
 
-def with_choices(readme: str) -> str:
-    """The README with the table of today between its two marks."""
-    before, _, rest = readme.partition(BEGIN)
+def with_choices(page: str) -> str:
+    """The page with the table of today between its two marks."""
+    before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        sys.exit(f"{README} has lost a mark: {BEGIN.strip()} and {END.strip()}")
+        sys.exit(f"{PAGE} has lost a mark: {BEGIN.strip()} and {END.strip()}")
     return f"{before}{BEGIN}{table()}{END}{after}"
 
 
@@ -49,4 +49,4 @@ def rows() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    README.write_text(with_choices(README.read_text()))
+    PAGE.write_text(with_choices(PAGE.read_text()))

@@ -13,13 +13,13 @@ from smile.tables import load_spec, table_names
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_readme_lists_what_can_be_chosen() -> None:
+def test_a_page_lists_what_can_be_chosen() -> None:
     spec = importlib.util.spec_from_file_location("choices", ROOT / "scripts/choices.py")
     assert spec and spec.loader
     choices = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(choices)
-    readme = (ROOT / "README.md").read_text()
-    assert choices.with_choices(readme) == readme, "the table of choices is old: make choices"
+    page = (ROOT / "docs/choices.md").read_text()
+    assert choices.with_choices(page) == page, "the table of choices is old: make choices"
     listed = choices.table()
     for path in (ROOT / "conf/sampler").glob("*.yaml"):
         assert f"`{path.stem}`" in listed

@@ -20,8 +20,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from smile import stop
 from smile.runs import status
-from smile.tracking.console import best_line
 from smile.tracking.parquet import is_finished, read_run
+from smile.tracking.small_table import best_line
 
 __all__ = ["Advance", "outcome", "progress", "watch"]
 

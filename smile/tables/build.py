@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from smile.tables import omissions
-from smile.tables.cells import DIAGNOSTICS, Cells, collect, newest_runs, tabulate
+from smile.tables.cells import DIAGNOSTICS, Cells, Grids, collect, newest_runs, tabulate
 from smile.tables.figure import draw
 from smile.tables.latex import latex
 from smile.tables.markdown import markdown
@@ -20,9 +20,41 @@ from smile.tables.stand_ins import fill_in
 from smile.tables.trend import draw_trend
 from smile.tracking.parquet import read_metrics, read_table, write_bytes_atomic, write_text_atomic
 
-__all__ = ["Report", "build_table"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Assembled", "Report", "assemble", "build_table"]
 
 _RUN = ["run_id", "seed", "created", *omissions.CONFIGURATION]
+
+
+class Assembled(NamedTuple):
+    """A table before it is written.
+
+    Attributes:
+        spec: the part of the table that has runs.
+        scale: of its runs.
+        grids: the values of every configuration.
+        tables: the cells of every (metric, selection).
+        facts: what the numbers come from, in sentences.
+        omissions: what the table does not show, or shows in place of something else, in sentences.
+    """
+
+    spec: TableSpec
+    scale: str
+    grids: Grids
+    tables: dict[tuple[str, str], Cells]
+    facts: list[str]
+    omissions: list[str]
+
+    def figure(self) -> Figure:
+        """Its figure."""
+        spec, tables, caption = self.spec, self.tables, self.spec.captions.get(self.scale, "")
+        metric = spec.figure or next(iter(spec.metrics))
+        if spec.against:  # one number for each configuration: chosen and reported apart, where both can be
+            cells = next(filter(None, (tables[metric, name] for name in reversed(spec.selections))), {})
+            return draw_trend(spec, cells, metric, caption)
+        return draw(self.grids, spec, tables[metric, spec.selections[0]], metric, caption)
 
 
 class Report(NamedTuple):
@@ -43,6 +75,31 @@ class Report(NamedTuple):
 
 def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
     """Writes ``table.{md,tex,csv}`` and ``figure.{png,pdf}`` into the experiment directory.
+
+    Raises:
+        FileNotFoundError: where the directory holds no finished run.
+        ValueError: where it holds none that the table lists, or none with a metric of the table.
+    """
+    found = assemble(spec, experiment_dir, scale)
+    texts = {
+        "table.md": markdown(found.spec, found.tables, [*found.facts, *found.omissions]),
+        "table.tex": latex(found.spec, found.tables),
+        "table.csv": csv_text(found.spec, found.tables),
+    }
+    for name, text in texts.items():
+        write_text_atomic(experiment_dir / name, text)
+    figure = found.figure()
+    figures = ("figure.png", "figure.pdf")
+    for name in figures:
+        content = io.BytesIO()
+        figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
+        write_bytes_atomic(experiment_dir / name, content.getvalue())
+    paths = [experiment_dir / name for name in (*texts, *figures)]
+    return Report(found.spec, found.tables, found.omissions, paths)
+
+
+def assemble(spec: TableSpec, experiment_dir: Path, scale: str) -> Assembled:
+    """Reads the runs of a table and fills its cells.
 
     Raises:
         FileNotFoundError: where the directory holds no finished run.
@@ -71,26 +128,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for metric in spec.metrics
         for selection in spec.selections
     }
-    texts = {
-        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *omitted]),
-        "table.tex": latex(spec, tables),
-        "table.csv": csv_text(spec, tables),
-    }
-    for name, text in texts.items():
-        write_text_atomic(experiment_dir / name, text)
-    metric = spec.figure or next(iter(spec.metrics))
-    caption = spec.captions.get(scale, "")
-    if spec.against:  # one number for each configuration: chosen and reported apart, where both can be
-        cells = next(filter(None, (tables[metric, selection] for selection in reversed(spec.selections))), {})
-        figure = draw_trend(spec, cells, metric, caption)
-    else:
-        figure = draw(grids, spec, tables[metric, spec.selections[0]], metric, caption)
-    figures = ("figure.png", "figure.pdf")
-    for name in figures:
-        content = io.BytesIO()
-        figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
-        write_bytes_atomic(experiment_dir / name, content.getvalue())
-    return Report(spec, tables, omitted, [experiment_dir / name for name in (*texts, *figures)])
+    return Assembled(spec, scale, grids, tables, _facts(frame, spec, scale), omitted)
 
 
 def _read(spec: TableSpec, experiment_dir: Path, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:

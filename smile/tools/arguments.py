@@ -15,10 +15,12 @@ class NothingThereError(Exception):
     """No runs, in one line."""
 
 
-def experiment_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """With the arguments ``experiment``, ``--scale`` and ``--results``."""
+def experiment_parser(
+    prog: str, description: str, what: str = "as in +experiment=...; adhoc for runs of no experiment"
+) -> argparse.ArgumentParser:
+    """With the arguments ``experiment``, which is ``what``, ``--scale`` and ``--results``."""
     parser = OneLineParser(prog=prog, description=description)
-    parser.add_argument("experiment", help="as in +experiment=...; adhoc for runs of no experiment")
+    parser.add_argument("experiment", help=what)
     parser.add_argument("--scale", choices=SCALES, help="default: every scale that has runs")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder (default: results)")
     return parser
