@@ -11,11 +11,15 @@ from rich.table import Table
 from smile.quantities import METRICS
 from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, has_mixed, reached, summarise
 
-__all__ = ["best_line", "format_seconds", "summary_table", "wide_console"]
+__all__ = ["NOT_MIXED", "best_line", "format_seconds", "shown", "summary_table", "wide_console"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
 # One number for all chains of a step size, without an error, and NaN where there are too few draws.
 _OF_ALL_REPLICATIONS = ("ess_moments_min", "ess_per_gradient", "rhat_max", "rhat_median", "ess_min")
+NOT_MIXED = (
+    f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
+    "raise num_steps, or take another step size or sampler"
+)
 _OF_TROUBLE = ("num_strayed", "num_divergent")
 
 
@@ -71,17 +75,14 @@ def summary_table(rows: pd.DataFrame) -> None:
     table = Table("step size", *(_COLUMNS[metric] for metric in metrics), box=box.SIMPLE_HEAD)
     marked = False
     for step_size in sorted(summary.index.get_level_values("step_size").unique()):
-        cells = [_shown(metric, summary.loc[(metric, step_size)]) for metric in metrics]
+        cells = [shown(metric, summary.loc[(metric, step_size)]) for metric in metrics]
         is_best, mixed = step_size == best, has_mixed(summary, step_size)
         marked |= not mixed
         remarks = " ".join([*(["← best"] if is_best else []), *([] if mixed else ["†"])])
         table.add_row(f"{step_size:.2e}", *cells, remarks, style="bold" if is_best else None)
     wide_console().print(table)
     if marked:
-        print(
-            f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
-            "raise num_steps, or take another step size or sampler"
-        )
+        print(NOT_MIXED)
     if best is not None:
         for line in _advice(summary, best):
             print(line)
@@ -118,7 +119,8 @@ def _says_nothing(summary: pd.DataFrame, metric: str) -> bool:
     return metric == "bias_published" and means.equals(summary.loc["bias", "mean"])
 
 
-def _shown(metric: str, row: pd.Series) -> str:
+def shown(metric: str, row: pd.Series) -> str:
+    """The value of a metric at one step size, a row of ``summarise``, with its error."""
     if row["infinite"] == row["replications"]:
         return "∞"
     if metric in _OF_ALL_REPLICATIONS:
