@@ -430,3 +430,26 @@ def test_a_full_disk_fails_runs_in_one_line_and_leaves_nothing_half_written(
     execute.on_call = lambda config: None
     assert main([*SWEEP, f"results_dir={folder}"]) == 0
     assert sorted(execute.calls[-2:]) == ["sghmc", "sgld"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([""], "got ''; valid: option=value; an argument is empty"),
+        (["seed=1", "seed=2"], "seed: got '1 and 2'"),
+        (["hydra.verbose=true"], "hydra.job_logging.root.level=DEBUG"),
+        (["hydra.run.dir=x"], "results_dir=<folder>"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments) == 2 and not execute.calls
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_sweep_ends_with_a_comparison(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    out = capsys.readouterr().out
+    assert "| sampler |" in out and "smile-compare results/adhoc/smoke" in out

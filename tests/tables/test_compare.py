@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_table import SPEC, run_rows
 
 from smile.runs.compact import compact
 from smile.tables.reading import load_spec, table_names
 from smile.tools.compare import main
 from smile.tracking import write_metrics
 from smile.tracking.config_file import write_config
-from small_table import SPEC, run_rows
 
 
 @pytest.fixture
