@@ -118,9 +118,11 @@ def test_showing_a_config_or_the_help_computes_nothing(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["+experiment=table1", "--cfg", "job"]) == 0
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["--help"])
     assert capsys.readouterr().out.count("step_size: null") == 2
+    assert main(["sampler=sgld", "target=bnn", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("+method: a sampler with its tuner", "sampler=sgld: ", "target.prior=normal ", "seed=0 "):
+        assert line in shown
     assert execute.calls == []
 
 
