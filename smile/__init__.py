@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from smile.api.choices import energy_variance as energy_variance
     from smile.api.choices import linear as linear
     from smile.api.choices import mlp as mlp
+    from smile.api.choices import psgld as psgld
     from smile.api.choices import psmile as psmile
     from smile.api.choices import sghmc as sghmc
     from smile.api.choices import sgld as sgld
@@ -55,6 +56,7 @@ _PLACES = {
     "smile": "smile.api.choices",
     "psmile": "smile.api.choices",
     "sgld": "smile.api.choices",
+    "psgld": "smile.api.choices",
     "sghmc": "smile.api.choices",
     "sgnht": "smile.api.choices",
     "ccadl": "smile.api.choices",
@@ -86,6 +88,7 @@ __all__ = [
     "load",
     "mlp",
     "priors",
+    "psgld",
     "psmile",
     "sample",
     "sghmc",

@@ -133,7 +133,8 @@ def _origin(entry: EntryPoint) -> str:
     return f"{entry.value}{package}"
 
 
-def config_folders() -> list[Path]:
+@cache  # looking through all installed packages is a third of composing a config
+def config_folders() -> tuple[Path, ...]:
     """Folders ``conf`` beside the code of packages that register choices: their YAML joins ours."""
     folders: dict[Path, None] = {}
     for group in ENTRY_POINTS.values():
@@ -145,4 +146,4 @@ def config_folders() -> list[Path]:
             for place in (spec and spec.submodule_search_locations) or ():
                 if (folder := Path(place) / "conf").is_dir():
                     folders[folder] = None
-    return list(folders)
+    return tuple(folders)

@@ -31,13 +31,15 @@ def quote_functions(arguments: Sequence[str]) -> list[str]:
 
 def _study(argument: str) -> str:
     key, _, value = argument.partition("=")
+    if key != "experiment":
+        return argument
     presets = [
         file.stem for folder in (conf_dir(), *config_folders()) for file in folder.glob("experiment/*.yaml")
     ]
-    names = value.split(",") if key == "experiment" else []
+    names = value.split(",")
     if any(name in ("", "null") or difflib.get_close_matches(name, presets, 1) for name in names):
         return argument  # one of ours, which needs a plus, or no name
-    return f"study={','.join(map(in_quotes, names))}" if names else argument
+    return f"study={','.join(map(in_quotes, names))}"
 
 
 def check_name(loader: ConfigLoaderImpl, override: Override) -> None:

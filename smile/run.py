@@ -40,6 +40,7 @@ from smile.sweep.plan import make_plan, print_plan
 from smile.sweep.report import report
 from smile.sweep.submit import SCRATCH_FOLDER, submit
 from smile.sweep.together import run_all
+from smile.sweep.workers import OUT_OF_TIME
 from smile.tracking import read_run
 from smile.tracking.seal import UnreadableError
 from smile.tracking.statistics import reached, summarise
@@ -60,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 all is done or queued, 1 a run failed, 2 the command is wrong, 3 another process is at the run,
-        130 interrupted, 143 asked to stop.
+        4 the time of ``max_minutes`` has ended, 130 interrupted, 143 asked to stop.
     """
+    began = time.monotonic()
     arguments = quote_functions(sys.argv[1:] if arguments is None else arguments)
     sys.argv = [sys.argv[0], *arguments]
     command = Command([], {}, OmegaConf.create())
@@ -96,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in changed_since(configs):
             print(line, flush=True)
         if configs and launcher.kind in ("background", "slurm"):
+            if launcher.kind == "slurm" and configs[0].max_minutes is not None:
+                valid = "null with Slurm, where hydra.launcher.timeout_min says it"
+                raise ConfigError("max_minutes", configs[0].max_minutes, valid)
             return _submit(command.jobs, launcher)
         if not configs and launcher.is_ours:
             given = launcher.options["_target_"]
@@ -115,7 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     pids: set[int] | None = None
     try:
-        with stop.listening(), progress.watch([run_dir(config) for config in left]):
+        with (
+            stop.limited(_end(configs, began)),
+            stop.listening(),
+            progress.watch([run_dir(config) for config in left]),
+        ):
             if not configs or launcher.kind == "plugin":
                 _run_hydra(command)
             elif left:
@@ -126,6 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nsmile: interrupted; the same command resumes, finished runs are skipped", file=sys.stderr)
         return 130
     except stop.Preempted as request:
+        if str(request) == stop.OUT_OF_TIME:
+            done = sum(is_done(config) for config in configs)
+            progress_so_far = f"{done} of {len(configs)} runs are finished"
+            print(
+                f"smile: stopped at {request}; {progress_so_far}; the same command goes on", file=sys.stderr
+            )
+            return OUT_OF_TIME
         print(f"smile: stopped by {request}; the same command resumes", file=sys.stderr)
         return 128 + signal.SIGTERM
     except (
@@ -213,6 +229,12 @@ def _submit(jobs: Sequence[Job], launcher: Launcher) -> int:
         )
         print(f"follow them with: smile-status {_experiment(group[0].config)}", flush=True)
     return 0
+
+
+def _end(configs: Sequence[RunConfig], began: float) -> float:
+    """Of the command's slice of time, by ``time.monotonic``."""
+    minutes = configs[0].max_minutes if configs else None
+    return math.inf if minutes is None else began + 60 * minutes
 
 
 def _shown(path: Path) -> Path:

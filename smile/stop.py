@@ -1,4 +1,5 @@
-"""Asking a run to stop: a signal becomes a request, and the run obeys between two chunks, after a last checkpoint.
+"""Asking a run to stop: a signal or the end of a slice becomes a request, and the run obeys between two chunks, after a
+last checkpoint.
 
 Python runs signal handlers in the main thread between two bytecodes, and a compiled chunk is one bytecode of minutes.
 The number of a signal goes through a pipe to a thread instead, which can act while the main thread computes.
@@ -6,18 +7,36 @@ The number of a signal goes through a pipe to a thread instead, which can act wh
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["SIGNALS", "Preempted", "check", "clear", "listening", "request", "requested"]
+__all__ = [
+    "OUT_OF_TIME",
+    "SIGNALS",
+    "Preempted",
+    "check",
+    "clear",
+    "deadline",
+    "is_over",
+    "limited",
+    "listening",
+    "request",
+    "request_if_over",
+    "requested",
+]
 
 # SIGUSR2 is what submitit lets Slurm send before the time limit, SIGTERM what everybody else sends.
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
+OUT_OF_TIME = "the end of max_minutes"
+
 _reason = ""
+_deadline = math.inf
 
 
 class Preempted(BaseException):
@@ -44,6 +63,46 @@ def check() -> None:
 def clear() -> None:
     """Forgets the request."""
     request("")
+
+
+# ---- slices --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def limited(until: float) -> Iterator[None]:
+    """Gives what runs in the body a slice of time.
+
+    It ends with a request, and only where something has been gained that is kept: however short slices are, each of
+    them advances.
+
+    Args:
+        until: its end, by ``time.monotonic``, which processes of one machine share; infinite: there is none.
+    """
+    global _deadline
+    before, _deadline = _deadline, until
+    try:
+        yield
+    finally:
+        _deadline = before
+
+
+def deadline() -> float:
+    """When the slice ends, by ``time.monotonic``; infinite where there is none."""
+    return _deadline
+
+
+def is_over(ahead_seconds: float = 0.0) -> bool:
+    """Whether the slice has ended, or does within so many seconds."""
+    return time.monotonic() + ahead_seconds >= _deadline
+
+
+def request_if_over(ahead_seconds: float = 0.0) -> None:
+    """Asks what runs in this process to stop where the slice ends before so many seconds, which the next step takes."""
+    if is_over(ahead_seconds) and not requested():
+        request(OUT_OF_TIME)
+
+
+# ---- signals -------------------------------------------------------------------------------------
 
 
 @contextmanager

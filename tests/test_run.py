@@ -109,6 +109,18 @@ def test_an_interrupted_sweep_resumes_with_the_same_command(
     assert execute.calls == ["smile", "sgld", "sgld", "sghmc"]
 
 
+def test_a_sweep_in_slices_does_a_run_at_least_in_each_and_begins_none_when_time_is_over(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*SWEEP, "max_minutes=1e-9"]
+    assert [main(command) for _ in range(2)] == [4, 4]
+    assert "stopped at the end of max_minutes; 2 of 3 runs are finished" in capsys.readouterr().err
+    assert main(command) == 0 and execute.calls == ["smile", "sgld", "sghmc"]
+    assert main(SWEEP) == 0 and len(execute.calls) == 3  # they are the same runs
+    assert main([*command, "force=true"]) == 2
+    assert "false with max_minutes" in capsys.readouterr().err
+
+
 def test_results_of_the_paper_scale_lie_on_top(execute: SimpleNamespace) -> None:
     assert main(["scale=paper"]) == 0
     assert Path("results/adhoc/runs").is_dir()

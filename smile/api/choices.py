@@ -26,6 +26,7 @@ __all__ = [
     "energy_variance",
     "linear",
     "mlp",
+    "psgld",
     "psmile",
     "sghmc",
     "sgld",
@@ -78,6 +79,11 @@ def psmile(**options: Any) -> Sampler:
 def sgld(**options: Any) -> Sampler:
     """Stochastic gradient Langevin dynamics; options: conf/sampler/sgld.yaml."""
     return _sampler("sgld", options)
+
+
+def psgld(**options: Any) -> Sampler:
+    """Preconditioned SGLD; options: conf/sampler/psgld.yaml."""
+    return _sampler("psgld", options)
 
 
 def sghmc(**options: Any) -> Sampler:

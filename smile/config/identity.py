@@ -23,6 +23,7 @@ _NOT_IN_RUN_ID = (
     "variant",
     "force",
     "dry_run",
+    "max_minutes",
     "devices",
     "distributed",
     "results_dir",

@@ -43,11 +43,25 @@ def check_together(config: RunConfig) -> None:
         _check_network(config, chosen)
     else:
         _check_analytic(config)
+    _check_slices(config)
     if config.burn_in >= config.num_steps:
         raise ConfigError("burn_in", config.burn_in, f"a whole number below num_steps={config.num_steps}")
     check_memory(config, getattr(config.target, "dim", 0))
     if config.num_steps % config.thinning:
         raise ConfigError("thinning", config.thinning, f"a divisor of num_steps={config.num_steps}")
+
+
+def _check_slices(config: RunConfig) -> None:
+    """A slice of a command goes on where the one before it has stopped."""
+    if config.max_minutes is None:
+        return
+    if config.force:
+        raise ConfigError(
+            "force", True, "false with max_minutes, whose every slice would repeat what is done"
+        )
+    if config.distributed:
+        valid = "null with distributed=true: its hosts would not all stop before the same run"
+        raise ConfigError("max_minutes", config.max_minutes, valid)
 
 
 def _check_groups(config: RunConfig) -> None:
@@ -111,6 +125,9 @@ def _check_analytic(config: RunConfig) -> None:
         raise ConfigError(
             "sampler.L", None, f"a number > 0 with noise=none: without noise sampler={name} is not ergodic"
         )
+    if config.sampler.uncounted_steps >= config.num_steps:
+        valid = f"a whole number below num_steps={config.num_steps}, whose positions count"
+        raise ConfigError("sampler.measured_steps", config.sampler.uncounted_steps, valid)
     if noise.needs_scales and not target.has_known_scales:
         valid = f"none, isotropic with target={target.name}, as the others need known scales"
         raise ConfigError("noise", noise.name, valid)

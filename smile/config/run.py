@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from smile.options import SEED, boolean, choice, either, file_name, integer, option, optional, text
+from smile.options import SEED, boolean, choice, either, file_name, integer, number, option, optional, text
 from smile.tracking.wandb import WandbOptions
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class RunConfig:
     variant: str = option(text)
     force: bool = option(boolean)
     dry_run: bool = option(boolean)
+    max_minutes: float | None = option(optional(number(0)), default=None)  # of the command
     devices: Literal["auto"] | int = option(either({"auto": "auto"}, integer(1, 1024)))
     distributed: bool = option(boolean)
     results_dir: str = option(text)

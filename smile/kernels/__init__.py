@@ -9,6 +9,8 @@ from smile.kernels.contrast_friction import ContrastFriction
 from smile.kernels.contrast_friction import contrast_friction as contrast_friction
 from smile.kernels.preconditioner import gradient_noise as gradient_noise
 from smile.kernels.preconditioner import posterior_scale as posterior_scale
+from smile.kernels.psgld import PSGLD
+from smile.kernels.psgld import psgld as psgld
 from smile.kernels.sampler import Sampler as Sampler
 from smile.kernels.sghmc import SGHMC
 from smile.kernels.sghmc import sghmc as sghmc
@@ -26,6 +28,7 @@ SAMPLERS: Choices[Sampler] = Choices(
         "smile": SMILE,
         "psmile": PSMILE,
         "sgld": SGLD,
+        "psgld": PSGLD,
         "sghmc": SGHMC,
         "sgnht": SGNHT,
         "ccadl": CCAdL,

@@ -181,6 +181,11 @@ class ContrastFriction(Sampler):
         """For friction."""
         return True
 
+    @property
+    def uncounted_steps(self) -> int:
+        """While it measures."""
+        return self.measured_steps
+
     def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
         """With the interval of noise that has its mean strength."""
         longest = math.sqrt(step_size / np.trace(noise.covariance))

@@ -38,6 +38,11 @@ class Sampler(Options):
         return False
 
     @property
+    def uncounted_steps(self) -> int:
+        """At the beginning of a chain, whose positions have no weight."""
+        return 0
+
+    @property
     def needs_subsampling(self) -> bool:
         """Whether gradients must be those of some rows of many, see ``smile.base.Subsampling``."""
         return False

@@ -41,6 +41,7 @@ class Checkpoints:
         self._every_seconds = every_seconds
         self._is_shared = shared and jax.process_count() > 1
         self._last = time.monotonic()
+        self._looked: float | None = None
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint; damaged ones are removed, and the one before is used.
@@ -83,9 +84,15 @@ class Checkpoints:
     def save_if_due(self, index: int, tree: Any) -> None:
         """Saves where the last checkpoint is older than ``every_seconds``, or the run has been asked to stop.
 
+        It is also asked here, where the next chunk, if it takes as long as the last one, ends after its slice of time.
+        The first chunk of a process is none to go by: it may hold the compilation.
+
         Raises:
-            Preempted: in the latter case, afterwards.
+            Preempted: where it was asked, afterwards.
         """
+        now = time.monotonic()
+        stop.request_if_over(0.0 if self._looked is None else now - self._looked)
+        self._looked = now
         is_asked = self._any_host(stop.requested())
         if is_asked or self._any_host(time.monotonic() - self._last >= self._every_seconds):
             self.save(index, tree)

@@ -169,11 +169,11 @@ def train_ensemble(
         done, carry = found
     for epoch in range(done, training.max_epochs):
         carry, goes_on = train_epoch(carry, keys, train.data, validation, jnp.int32(epoch))
-        on_epoch(epoch + 1)
-        if not goes_on:
-            break
         if checkpoints:
             checkpoints.save_if_due(epoch + 1, carry)
+        on_epoch(epoch + 1)  # may raise: what was trained is on disk by then
+        if not goes_on:
+            break
     return TrainedEnsemble(
         carry.best_params,
         np.asarray(carry.best_loss),

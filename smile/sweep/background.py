@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from smile.runs.owner import process
 from smile.sweep.attempt import run_dir
 from smile.sweep.frozen import Job, freeze, thaw
 from smile.sweep.together import run_frozen
+from smile.sweep.workers import OUT_OF_TIME
 
 __all__ = ["LOG_FILE", "main", "start"]
 
@@ -49,16 +52,23 @@ def start(jobs: Sequence[Job], at_once: int) -> tuple[int, Path]:
 
 
 def main() -> int:
-    """``python -m smile.sweep.background FOLDER AT_ONCE``; returns 0, or 143 where it was asked to stop."""
+    """``python -m smile.sweep.background FOLDER AT_ONCE``; returns 0, 143 (asked to stop) or 4 (the end of a slice)."""
     folder, at_once = Path(sys.argv[1]), int(sys.argv[2])
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("smile").setLevel(logging.INFO)
     sys.stdin.read()
     try:
-        with stop.listening(), status.waiting({run_dir(config): config.label for config in thaw(folder)}):
+        configs = thaw(folder)
+        minutes = configs[0].max_minutes
+        until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        with (
+            stop.limited(until),
+            stop.listening(),
+            status.waiting({run_dir(config): config.label for config in configs}),
+        ):
             run_frozen(folder, at_once)
-    except stop.Preempted:
-        return 128 + signal.SIGTERM
+    except stop.Preempted as request:
+        return OUT_OF_TIME if str(request) == stop.OUT_OF_TIME else 128 + signal.SIGTERM
     except (ValueError, OSError) as error:  # of the list: an attempt at a run raises none
         logging.getLogger(__name__).error("%s", error)
         return 2

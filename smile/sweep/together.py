@@ -86,6 +86,7 @@ def _until_ended(configs: Sequence[RunConfig], since: float, do: Callable[[], No
         _logger.info("waiting for %d runs that others are at: %s", len(held), shown)
     while held:
         time.sleep(_POLL_SECONDS)
+        stop.request_if_over()
         stop.check()
         still = _held(configs, since)
         freed = held.keys() - still.keys()

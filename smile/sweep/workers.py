@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -27,12 +28,13 @@ from smile.sweep.attempt import Outcome, attempt, is_done, run_dir
 from smile.sweep.frozen import submitted, thaw
 from smile.tracking import write_text_atomic
 
-__all__ = ["has_ended", "supervise", "work"]
+__all__ = ["OUT_OF_TIME", "has_ended", "supervise", "work"]
 
 _logger = logging.getLogger("smile.sweep.workers")  # also where this file is __main__
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 2.0
+OUT_OF_TIME = 4  # exit code where the slice of time has ended
 _MOST_DEATHS = 5  # in a row, of processes that had not come to a run
 
 
@@ -61,9 +63,13 @@ def work(
     """
     outcomes: dict[int, Outcome] = {}
     deadline = time.monotonic() + patience_seconds
-    left = list(order)
+    left, has_begun = list(order), False
     while True:
         for index in left:
+            if not is_done(configs[index]):
+                if has_begun:  # a slice of time does something, however short it is
+                    stop.request_if_over()
+                has_begun = True
             stop.check()
             if has_ended(configs[index], since):
                 continue
@@ -106,12 +112,16 @@ def supervise(folder: Path, num_workers: int) -> set[int]:
 
     Returns:
         The numbers of the processes.
+
+    Raises:
+        Preempted: where it was asked to stop, or one of them had no time left.
     """
     configs = thaw(folder)
     num_workers = min(num_workers, len(configs))
     shares = ["--shares-machine"] if num_workers > 1 else []
+    until = [] if math.isinf(stop.deadline()) else [f"--until={stop.deadline()}"]
     # -P: a queue.py in the folder where the user is must not stand in for Python's own.
-    command = [sys.executable, "-P", "-m", "smile.sweep.workers", str(folder), *shares]
+    command = [sys.executable, "-P", "-m", "smile.sweep.workers", str(folder), *shares, *until]
     pids = set()
 
     def start(place: int) -> subprocess.Popen[bytes]:
@@ -121,7 +131,7 @@ def supervise(folder: Path, num_workers: int) -> set[int]:
         return worker
 
     workers = {place: start(place) for place in range(num_workers)}
-    deaths = 0
+    deaths, is_out_of_time = 0, False
     try:
         while workers:
             time.sleep(_POLL_SECONDS)
@@ -132,14 +142,20 @@ def supervise(folder: Path, num_workers: int) -> set[int]:
                 del workers[place]
                 if code < 0:
                     deaths = 0 if _blame(configs, worker.pid, -code) else deaths + 1
-                    if deaths < _MOST_DEATHS:
+                    if stop.is_over():
+                        is_out_of_time = True
+                    elif deaths < _MOST_DEATHS:
                         workers[place] = start(place)
+                is_out_of_time |= code == OUT_OF_TIME
     except BaseException:
         for worker in workers.values():
             worker.terminate()
         for worker in workers.values():
             worker.wait()
         raise
+    if is_out_of_time:
+        stop.request(stop.OUT_OF_TIME)
+        stop.check()
     return pids
 
 
@@ -188,24 +204,25 @@ def _watch(parent: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m smile.sweep.workers``: one process; returns 0, or 143 where it was asked to stop."""
+    """``python -m smile.sweep.workers``: one process; returns 0, 143 (asked to stop) or 4 (the end of a slice)."""
     parser = argparse.ArgumentParser(prog="smile.sweep.workers", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--shares-machine", action="store_true")
+    parser.add_argument("--until", type=float, default=math.inf)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("smile").setLevel(logging.INFO)
     try:
-        with stop.listening():
+        with stop.limited(options.until), stop.listening():
             if options.parent:
                 _watch(options.parent)
             configs = thaw(options.folder)
             order = [(options.first + index) % len(configs) for index in range(len(configs))]
             work(configs, order, submitted(options.folder), shares_machine=options.shares_machine)
-    except stop.Preempted:
-        return 143
+    except stop.Preempted as request:
+        return OUT_OF_TIME if str(request) == stop.OUT_OF_TIME else 143
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError) as error:  # of the list: an attempt at a run raises none

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smile.base import Subsampling
-from smile.kernels import adasghmc, ccadl, gradient_noise, posterior_scale, sghmc, sgld, sgnht, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, posterior_scale, psgld, sghmc, sgld, sgnht, smile
 from smile.tuners import cosine, cyclical, energy_variance, linear
 from smile.tuners.mclmc import find_L_and_step_size
 
@@ -44,6 +44,9 @@ ARGUMENTS = [
     (lambda **k: posterior_scale(Subsampling(9, 2), **k), "freeze_after", "a whole number >= 1"),
     (lambda **k: posterior_scale(Subsampling(9, 2, **k)), "prior_sd", "(0, inf)"),
     (lambda **k: sgld(logdensity, **k), "temperature", "[0, inf)"),
+    (lambda **k: psgld(logdensity, **k), "rate", "(0, 1)"),
+    (lambda **k: psgld(logdensity, **k), "damping", "(0, inf)"),
+    (lambda **k: psgld(logdensity, **k), "freeze_after", "a whole number >= 1"),
     (lambda **k: sghmc(logdensity, **k), "friction", "(0, inf)"),
     (lambda **k: adasghmc(logdensity, **k), "momentum_decay", "(0, 1)"),
     (lambda **k: adasghmc(logdensity, **k), "freeze_after", "a whole number >= 1"),
@@ -94,6 +97,7 @@ def test_traced_values_pass():
 KERNELS = {
     "smile": lambda f: smile(f, momentum_decoherence_length=1.0),
     "sgld": sgld,
+    "psgld": psgld,
     "sghmc": sghmc,
     "adasghmc": adasghmc,
     "sgnht": lambda f: sgnht(f, diffusion=1.0),

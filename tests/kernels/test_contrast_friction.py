@@ -121,3 +121,5 @@ def test_it_is_refused_where_there_is_no_noise_or_no_weight():
         compose(["sampler=contrast_friction", "target=breast_cancer", "target.batch_size=full"])
     with pytest.raises(ConfigError, match=r"^sampler: got 'contrast_friction'.*draws count equally"):
         compose(["sampler=contrast_friction", "target=bnn", "step_size=0.1"])
+    with pytest.raises(ConfigError, match=r"^sampler\.measured_steps: got 100.*below num_steps=100"):
+        compose(["sampler=contrast_friction", "target=icg", "num_steps=100"])

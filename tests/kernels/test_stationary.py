@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 
 from smile import random
 from smile.base import Target
-from smile.kernels import adasghmc, ccadl, gradient_noise, sghmc, sgld, sgnht, smile
+from smile.kernels import adasghmc, ccadl, gradient_noise, psgld, sghmc, sgld, sgnht, smile
 from smile.sampling import sample
 from smile.targets.icg import rotation_matrix
 from smile.tuners import Tuner, constant, energy_variance, tuned
@@ -89,6 +89,45 @@ def test_sgld_has_the_law_of_its_recursion(noise):
 def test_sgld_temperature():
     _, covariance = moments(gaussian(), lambda f: sgld(f, temperature=0.3), 0.02, 20_000)
     assert_agrees(covariance, 0.3 * COVARIANCE, relative=0.025)
+
+
+def test_psgld_with_a_frozen_metric_has_the_law_of_its_recursion():
+    """The metric is that of the first gradient, the same for all chains: known, and of first order in the step."""
+    target = gaussian().replace(init=lambda key: jnp.asarray(MEAN + 1))
+    precision = np.linalg.inv(COVARIANCE)
+    metric = np.diag(1 / (0.5 + np.abs(precision @ np.ones(DIM))))
+
+    def law(step):
+        return solve_discrete_lyapunov(np.eye(DIM) - step * metric @ precision, 2 * step * metric)
+
+    kernel = lambda f: psgld(f, damping=0.5, freeze_after=1)  # noqa: E731
+    mean, covariance = moments(target, kernel, 0.2, 10_000)
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, law(0.2))
+    errors = [np.linalg.norm(law(step) - COVARIANCE) for step in (0.2, 0.1)]
+    assert errors[0] > 6 * np.linalg.norm(covariance[1])
+    np.testing.assert_allclose(errors[0] / errors[1], 2, rtol=0.1)
+
+
+def test_psgld_without_gamma_is_biased_by_a_metric_that_follows_the_position():
+    """At a step size that hardly matters: the metric is shorter where the gradient is, so that tails are too wide."""
+    target = gaussian(None, ALONG_AXES).replace(init=lambda key: jnp.asarray(MEAN + 1))
+    wide = [moments(target, lambda f, r=r: psgld(f, rate=r), 0.01, 20_000) for r in (0.5, 0.001)]
+    for mean, _ in wide:
+        assert_agrees(mean, np.zeros(DIM))
+    fast, slow = (ratios(covariance) for _, covariance in wide)
+    assert fast.min() > 1.1
+    np.testing.assert_allclose(slow, 1, atol=0.08)
+
+
+def test_psgld_divides_by_the_debiased_root_mean_square():
+    kernel, key = psgld(gaussian().logdensity, rate=0.3), random.key(0)
+    state, squares = kernel.init(jnp.asarray(MEAN + 1, jnp.float32), key, ()), []
+    for _ in range(4):
+        squares.append(np.asarray(np.linalg.inv(COVARIANCE) @ (np.asarray(state.position) - MEAN)) ** 2)
+        state, _ = kernel.step(key, state, (), jnp.float32(0.05))
+    weights = 0.7 ** np.arange(3, -1, -1)
+    np.testing.assert_allclose(state.square, weights @ squares / weights.sum(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)

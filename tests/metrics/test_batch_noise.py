@@ -92,7 +92,7 @@ def test_noise_that_an_epoch_takes_back_heats_as_simulated(has_inertia):
 
 def test_the_posterior_says_its_noise_and_every_sampler_its_equation():
     found = {}
-    for sampler in ("smile", "psmile", "sgld", "sghmc", "sgnht", "contrast_friction", "ccadl"):
+    for sampler in ("smile", "psmile", "sgld", "psgld", "sghmc", "sgnht", "contrast_friction", "ccadl"):
         config = compose(["target=breast_cancer", f"sampler={sampler}", "step_size=0.1"])
         found[sampler] = predict(config, make_target(config), np.array([0.1, 0.1]))
     assert found.pop("ccadl") == {}
