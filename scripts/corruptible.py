@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smile import checksum, random
+from smile.api.saved import posterior_file
 from smile.checksum import read_json, sealed_json
 from smile.data import image_cache
 from smile.data.image_files import Part
+from smile.execute.posterior import KIND, POSTERIOR_FILE, VERSION
 from smile.execute.problem import make_network
 from smile.execute.warm_start import warm_start
 from smile.preflight import compose, compose_command, parse_arguments
@@ -182,14 +184,14 @@ def make_vocabulary(folder: Path) -> list[Path]:
 
 
 def make_posterior(folder: Path) -> list[Path]:
-    """A fit that was saved, without a network."""
+    """What a run on a table and a fit leave, without a network."""
     arrays = {"draws": np.random.default_rng(0).normal(size=(4, 30))}
-    write_archive(folder / "fit.smile", "posterior", 1, Archive({"task": "regression"}, arrays))
-    return [folder / "fit.smile"]
+    write_archive(folder / POSTERIOR_FILE, KIND, VERSION, Archive({"task": "regression"}, arrays))
+    return [folder / POSTERIOR_FILE]
 
 
 def read_posterior(folder: Path) -> str:
-    found = read_archive(folder / "fit.smile", "posterior", 1)
+    found = read_archive(posterior_file(folder), KIND, VERSION)
     return f"{found.facts['task']} {found.arrays['draws'].tolist()}"
 
 

@@ -172,7 +172,8 @@ def judge(folder: Path, expected: pd.DataFrame) -> dict[str, int]:
     keys = ["run_id", "step_size", "replication", "metric"]
     both = ours.merge(expected, on=keys, how="inner", suffixes=("", "_expected"))
     same = (both["value"] == both["value_expected"]) | (both["value"].isna() & both["value_expected"].isna())
-    names = ("config.yaml", "metrics.parquet", "status.json", "history.parquet", "figure.png", "figure.pdf")
+    names = ("config.yaml", "metrics.parquet", "status.json", "history.parquet", "figure.png", "figure.pdf",
+             "posterior.smile")  # fmt: skip
     leftovers = [
         path for path in (folder / "results").rglob("*")
         if path.is_file() and path.name not in names and path.parent.name != "draws"

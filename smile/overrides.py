@@ -15,7 +15,10 @@ from smile.options import ConfigError
 from smile.paths import conf_dir
 from smile.quoting import in_quotes, quoted
 
-__all__ = ["check_name", "num_values", "of_first_run", "quote_functions"]
+__all__ = ["check_hydra", "check_name", "check_once", "num_values", "of_first_run", "quote_functions"]
+
+# Of Hydra's own options, those that do something where smile starts the runs itself.
+_EFFECTIVE = ("launcher", "sweeper", "mode", "job_logging", "searchpath", "job.chdir", "help")
 
 
 def quote_functions(arguments: Sequence[str]) -> list[str]:
@@ -55,8 +58,41 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
     for one in values:
         if isinstance(one, int | float | dict) or one is None:
             raise ConfigError(
-                key, one, loader.get_group_options(key) or "one of its options, such as hydra.verbose"
+                key, one, loader.get_group_options(key) or "one of its options, such as hydra.launcher.n_jobs"
             )
+
+
+def check_once(overrides: Sequence[str]) -> None:
+    """Raises ConfigError where a command says an option twice, of which Hydra would take the last, or says nothing."""
+    seen: dict[str, str] = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        key = key.strip().lstrip("+~")
+        if not override.strip():
+            raise ConfigError(
+                "command line", override, "option=value; an argument is empty, a variable of the shell?"
+            )
+        if key in seen:
+            raise ConfigError(key, f"{seen[key]} and {value}", "one value; -m and commas make a sweep")
+        seen[key] = value
+
+
+def check_hydra(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for options of Hydra's that do nothing where smile starts the runs itself."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        key = key.strip().lstrip("+~")
+        if not key.startswith(("hydra.", "hydra/")):
+            continue
+        name = key[len("hydra.") :].split("@")[0]
+        if not any(name == known or name.startswith((f"{known}.", f"{known}@")) for known in _EFFECTIVE):
+            instead = {
+                "verbose": "hydra.job_logging.root.level=DEBUG",
+                "run.dir": "results_dir=<folder>",
+                "sweep.dir": "results_dir=<folder>",
+            }
+            valid = f"{instead[name]}; it" if name in instead else "nothing; this"
+            raise ConfigError(key, value, f"{valid} has no effect where smile starts the runs")
 
 
 def of_first_run(loader: ConfigLoaderImpl, override: Override) -> str:

@@ -40,7 +40,15 @@ from smile.overrides import check_name, num_values, of_first_run, quote_function
 from smile.paths import conf_dir
 from smile.sweep.frozen import Job
 
-__all__ = ["Command", "compose", "compose_command", "compose_jobs", "parse_arguments", "quote_functions"]
+__all__ = [
+    "Command",
+    "choices_of",
+    "compose",
+    "compose_command",
+    "compose_jobs",
+    "parse_arguments",
+    "quote_functions",
+]
 
 _MOST_RUNS = 100_000
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -93,15 +101,27 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
     return compose_jobs(parse_arguments(quote_functions(overrides)))[0]
 
 
-def compose_jobs(arguments: argparse.Namespace) -> list[RunConfig]:
-    """The configs of all runs of a command, in the order in which Hydra's basic sweeper runs them.
-
-    Returns:
-        One config per job; none where another sweeper chooses its jobs as it goes along.
+def choices_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Group -> choice of the first run of a command, whatever else it lacks.
 
     Raises:
-        ConfigError: in one line, what is wrong with the first wrong job.
+        ConfigError: in one line, what is wrong.
     """
+    with _config_loader(arguments.config_dir) as loader:
+
+        def read() -> DictConfig:
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments.overrides)
+            return _guarded(partial(loader.compose, [of_first_run(loader, override) for override in parsed]))
+
+        cfg = _explained(loader, arguments.overrides, read)
+        nodes = {str(key): cfg._get_node(key) for key in cfg}
+        return {
+            k: str(node.name) for k, node in nodes.items() if isinstance(node, DictConfig) and "name" in node
+        }
+
+
+def compose_jobs(arguments: argparse.Namespace) -> list[RunConfig]:
+    """The configs of all runs of a command, in the order in which Hydra's basic sweeper runs them; see ``Command``."""
     return [job.config for job in compose_command(arguments).jobs]
 
 

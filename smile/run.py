@@ -22,9 +22,11 @@ from smile import stop
 from smile.arguments import command_line
 from smile.checksum import DamagedError
 from smile.config.run import RunConfig
+from smile.manual import manual
 from smile.options import ConfigError
+from smile.overrides import check_hydra, check_once
 from smile.paths import conf_dir
-from smile.preflight import Command, compose_command, parse_arguments, quote_functions
+from smile.preflight import Command, choices_of, compose_command, parse_arguments, quote_functions
 from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
@@ -71,13 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(
                 "--experimental-rerun", flags.experimental_rerun, "nothing: a pickle executes what is in it"
             )
-        shows_help = flags.help or flags.hydra_help or flags.shell_completion or flags.info
+        if flags.help:
+            print(manual(choices_of(flags)))
+            return 0
+        shows_help = flags.hydra_help or flags.shell_completion or flags.info
+        check_once(flags.overrides)
         if not shows_help:
             command = compose_command(flags)
         if shows_help or flags.cfg is not None:
             _run_hydra(command)
             return 0
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
+        if configs and launcher.kind != "plugin":
+            check_hydra(flags.overrides)
         if configs and configs[0].dry_run:
             _check_data(configs)
             with own_devices():

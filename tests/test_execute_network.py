@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import smile
 from smile.execute import execute
 from smile.preflight import compose
 from smile.run import run_dir
 from smile.sampling import load_draws
-from smile.tools import generate
+from smile.tools import generate, predict
 from smile.tracking import read_metrics, read_run
 
 SMALL = [
@@ -58,12 +59,18 @@ def test_a_regression_with_two_step_sizes_and_the_tuner():
     )
     np.testing.assert_allclose(values.loc["gradient_epochs"], 100 * 2 * 154 / 309)
     assert {p.name for p in directory.iterdir()} == {
-        "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf",
+        "metrics.parquet", "config.yaml", "history.parquet", "figure.png", "figure.pdf", "posterior.smile",
     }  # fmt: skip
     history = pd.read_parquet(directory / "history.parquet")
     last = history.query("split == 'test' and chain == -1").groupby("step_size")["lppd"].last()
     np.testing.assert_allclose(last, values.loc["lppd"], rtol=1e-4)
     assert set(history["chain"]) == {-1, 0, 1} and history["gradient_evaluations"].max() == 200
+    # What is kept for new rows is of the step size that validation data choose, and says so.
+    fit, best = smile.load(directory), values.loc["validation_lppd"].idxmax()
+    assert fit.options["step_size"] == [best] and "the best of 2 by the LPPD on" in fit.summary().sampler
+    assert fit.draws.shape[:2] == (2, 6)
+    pd.testing.assert_series_equal(pd.Series(dict(fit.summary().metrics)), values[best], check_exact=True,
+                                   check_names=False, check_like=True)  # fmt: skip
     # The deep ensemble is a run of its own, and the gain is over it.
     everything = read_metrics(directory.parents[1])
     ensemble = everything[everything["sampler"] == "deep_ensemble"].set_index("metric")["value"]
@@ -71,13 +78,16 @@ def test_a_regression_with_two_step_sizes_and_the_tuner():
     assert everything["run_id"].nunique() == 2
 
 
-def test_a_classification_with_streamed_draws():
+def test_a_classification_with_streamed_draws(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "smile")
     values, directory = run("data=digits", "sampler=smile", "target.draws=stream", "step_size=1e-3")
     for metric in ("lppd", "accuracy", "f1", "brier", "ece", "auroc", "aurc", "validation_accuracy"):
         assert np.isfinite(values.loc[metric]).all()
     draws = load_draws(directory / "draws")
     assert draws.shape == (2, 6, 64 * 16 + 16 + 2 * (16 * 16 + 16) + 16 * 10 + 10)
     assert (draws[:, 0] != draws[:, 5]).any()
+    assert "no posterior.smile: data=digits holds images" in caplog.text
+    assert not [*directory.glob("posterior.smile"), *directory.glob("thinned_draws")]
 
 
 @pytest.mark.parametrize("method", ["mile", "adasghmc", "csgld"])
@@ -122,21 +132,34 @@ def test_automatic_batches_leave_rows_that_are_not_in_them(rows: int, batch: int
     assert compose(SMALL).target.rows_per_batch(rows) == batch
 
 
-def test_a_table_of_ones_own(tmp_path: Path):
+def test_a_table_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"age": rng.normal(40, 10, 120), "dose": rng.uniform(0, 1, 120)})
     frame["outcome"] = np.where(frame["age"] + 40 * frame["dose"] > 60, "ill", "well")
     frame.to_csv("mine.csv", index=False)
     own = ["data=csv", "data.path=mine.csv", "data.target=outcome"]
-    values, directory = run(*own)
+    values, directory = run(*own, "target.posterior_megabytes=1e-4")
     assert 0.5 < values.loc["accuracy"].iloc[0] <= 1
+    # Its run predicts new rows wherever one is, and where the table is gone.
+    (tmp_path / "elsewhere").mkdir()
+    with monkeypatch.context() as there:
+        there.chdir(tmp_path / "elsewhere")
+        frame[["dose", "age"]].to_csv("new.csv", index=False)
+        assert predict.main([str(tmp_path / directory), "new.csv"]) == 0
+        found = pd.read_parquet("predictions.parquet")
+    assert (
+        list(found) == ["ill", "well"] and ((found["ill"] > 0.5) == (frame["outcome"] == "ill")).mean() > 0.7
+    )
+    assert smile.load(directory).draws.shape[:2] == (2, 1)
     # Other contents are another run, though the name is the same.
     frame.assign(dose=0.0).to_csv("mine.csv", index=False)
     assert run_dir(compose([*SMALL, *own])) != directory
 
 
 def test_metrics_are_on_disk_as_returned():
-    values, directory = run()
+    values, directory = run("target.draws=none")
+    with pytest.raises(smile.ArchiveError, match=r"no posterior.smile .*target.draws=none.*force=true"):
+        smile.load(directory)
     written = read_run(directory)
     assert (
         set(written["data"]) == {"diabetes"}

@@ -130,9 +130,11 @@ def test_showing_a_config_or_the_help_computes_nothing(
     execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["+experiment=table1", "--cfg", "job"]) == 0
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["--help"])
     assert capsys.readouterr().out.count("step_size: null") == 2
+    assert main(["sampler=sgld", "target=bnn", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("+method: a sampler with its tuner", "sampler=sgld: ", "target.prior=normal ", "seed=0 "):
+        assert line in shown
     assert execute.calls == []
 
 
@@ -442,3 +444,26 @@ def test_a_full_disk_fails_runs_in_one_line_and_leaves_nothing_half_written(
     execute.on_call = lambda config: None
     assert main([*SWEEP, f"results_dir={folder}"]) == 0
     assert sorted(execute.calls[-2:]) == ["sghmc", "sgld"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([""], "got ''; valid: option=value; an argument is empty"),
+        (["seed=1", "seed=2"], "seed: got '1 and 2'"),
+        (["hydra.verbose=true"], "hydra.job_logging.root.level=DEBUG"),
+        (["hydra.run.dir=x"], "results_dir=<folder>"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    execute: SimpleNamespace, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments) == 2 and not execute.calls
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_sweep_ends_with_a_comparison(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    out = capsys.readouterr().out
+    assert "| sampler |" in out and "smile-compare results/adhoc/smoke" in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +23,7 @@ from smile.api.networks import Architecture, architecture
 from smile.api.summary import Summary, advice
 from smile.config.rules import check_together, check_tuner
 from smile.config.run import RunConfig
-from smile.data import Dataset, Table, Units, split_with_units
+from smile.data import Dataset, Table, split_and_standardise
 from smile.execute import predictions, results
 from smile.execute.network import adapt_chains, sample_chains
 from smile.execute.problem import Network, build_network, check_sampler, subsampling_of
@@ -31,6 +32,7 @@ from smile.kernels import Sampler
 from smile.models import Model
 from smile.options import ConfigError, choice, integer, number, require
 from smile.runs.progress import Advance
+from smile.sampling import thin, thinning_to
 from smile.targets import Prior
 from smile.tuners import AdaptingTuner, TunerOptions
 
@@ -140,7 +142,7 @@ class BNN:
             tuple(inputs.column(i).removesuffix(" of X") for i in range(x.shape[1])) if x.ndim == 2 else ()
         )
         table = Table("X", x, labels.y, labels.task, tuple(map(str, labels.classes)), (*names, "y"))
-        dataset, units = split_with_units(table, seed=seed, train=train, validation=validation)
+        dataset = split_and_standardise(table, seed=seed, train=train, validation=validation)
         with (
             jax.enable_x64(dtype == "float64"),
             bar(config.num_steps, config.sampler.name, progress) as advance,
@@ -154,7 +156,7 @@ class BNN:
             "sampler": dataclasses.asdict(config.sampler), "tuner": dataclasses.asdict(config.tuner),
             "jax": version("jax"), "flax": version("flax"),
         }  # fmt: skip
-        return _fit(inputs, units, labels, network, run, self._architecture, options)
+        return _fit(inputs, labels, network, run, self._architecture, options)
 
     def _network(self, config: RunConfig, dataset: Dataset, dtype: str, temperature: float) -> Network:
         assert config.network is not None
@@ -178,7 +180,7 @@ class BNN:
 
 
 class _Run(NamedTuple):
-    """What chains left behind: kept draws (chains, draws, dim), what they are worth, and the figure."""
+    """Kept draws (chains, draws, dim), what they are worth, and the figure."""
 
     draws: np.ndarray
     summary: Summary
@@ -191,10 +193,12 @@ class _Kept:
     def __init__(self, every: int) -> None:
         self._every, self._seen, self._chunks = every, 0, []  # type: int, int, list[np.ndarray]
 
-    def __call__(self, index: int, draws: np.ndarray) -> None:
-        first = -self._seen % self._every
+    def write(self, chunk: int, draws: np.ndarray) -> None:
+        self._chunks.append(thin(draws, self._seen, self._every))
         self._seen += len(draws)
-        self._chunks.append(draws[first :: self._every])
+
+    def has(self, counts: Sequence[int]) -> bool:
+        return False  # not on disk
 
     @property
     def draws(self) -> np.ndarray:
@@ -211,8 +215,8 @@ def _run(config: RunConfig, network: Network, keep: int, advance: Advance) -> _R
     ensemble = predictions.one_draw(chosen.target, network, positions)
     starts = adapt_chains(config, network, jnp.asarray(positions), key_adapt, None, advance)
     draws_per_chain = (config.num_steps - config.burn_in) // config.thinning
-    kept = _Kept(math.ceil(draws_per_chain / max(1, keep // chains)))
-    sampled = sample_chains(config, network, starts, key_sample, advance, on_draws=kept)
+    kept = _Kept(thinning_to(keep, draws_per_chain, chains))
+    sampled = sample_chains(config, network, starts, key_sample, advance, keepers=[kept])
     metrics = {name: float(v[0]) for name, v in results.metrics_by_group(network, sampled, ensemble).items()}
     dataset = network.dataset
     summary = Summary(
@@ -227,7 +231,6 @@ def _run(config: RunConfig, network: Network, keep: int, advance: Advance) -> _R
 
 def _fit(
     inputs: Any,
-    units: Units,
     labels: Labels,
     network: Network,
     run: _Run,
@@ -237,12 +240,12 @@ def _fit(
     if run.draws.shape[1] == 0:
         raise InputError("no draw was kept: a smaller burn_in, or more steps")
     dataset = network.dataset
-    likelihood = network.posterior.likelihood
-    gaussian = "homoscedastic" if likelihood.has_log_sd else "heteroscedastic"
+    assert dataset.units is not None
+    gaussian = "homoscedastic" if network.posterior.likelihood.has_log_sd else "heteroscedastic"
     return Fit(
         draws=run.draws,
         inputs=inputs,
-        units=units,
+        units=dataset.units,
         labels=labels._replace(y=labels.y[:0]),
         y_mean=dataset.y_mean,
         y_scale=dataset.y_scale,

@@ -15,10 +15,11 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
-from smile.code import explained
+from smile.code import code_digest, explained, module_of
 from smile.dotted import import_callable
+from smile.execute.posterior import model_facts
 from smile.models import MODELS, Model, ModelOptions, from_flax
-from smile.options import dotted_path
+from smile.options import ConfigError, dotted_path
 
 __all__ = ["Architecture", "NetworkError", "architecture", "from_facts"]
 
@@ -62,8 +63,7 @@ def architecture(network: Any) -> Architecture:
     """
     shown = network if isinstance(network, str) else _name(network)
     if isinstance(network, ModelOptions):
-        facts = {"kind": "options", "name": network.name, "options": _options(network)}
-        return Architecture(network.build, facts, network.name)
+        return Architecture(network.build, model_facts(network), network.name)
     if isinstance(network, str):
         try:
             function = import_callable(dotted_path(network))
@@ -89,7 +89,7 @@ def from_facts(facts: Mapping[str, Any]) -> Architecture:
     if kind == "given":
         raise NetworkError(f"{facts['shown']} was given as an object that no path leads to")
     if kind == "options":
-        return architecture(MODELS.make(facts["name"], **facts["options"]))
+        return architecture(_declared(facts["name"], facts["options"]))
     try:
         found = import_callable(facts["path"])
     except ValueError as error:
@@ -100,6 +100,18 @@ def from_facts(facts: Mapping[str, Any]) -> Architecture:
         return architecture(found)
     fields = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["fields"].items()}
     return architecture(found(**fields))
+
+
+def _declared(name: str, values: Mapping[str, Any]) -> ModelOptions:
+    """A choice of ``smile.models``; of another package, with the code that it had."""
+    try:
+        options = MODELS.make(name, **values)
+    except ConfigError as error:
+        raise NetworkError(str(error)) from None
+    found = code_digest(module_of(options)) if options.code else ""
+    if found not in ("", options.code):  # where there is none, building it says so
+        raise NetworkError(f"the code of {module_of(options)} is not what it was when the network was fitted")
+    return options
 
 
 # ---- to a Model ----------------------------------------------------------------------------------
@@ -258,11 +270,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(_is_plain(entry) and not isinstance(entry, tuple | list) for entry in value)
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _options(options: ModelOptions) -> dict[str, Any]:
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items() if name != "name"}
 
 
 def _digest(found: Any) -> str:

@@ -7,6 +7,7 @@ from smile.data.batches import rows_of as rows_of
 from smile.data.batches import source as source
 from smile.data.dataset import Dataset as Dataset
 from smile.data.dataset import Split as Split
+from smile.data.dataset import Units as Units
 from smile.data.families import DataOptions as DataOptions
 from smile.data.families import load_dataset as load_dataset
 from smile.data.files import DataError as DataError
@@ -17,9 +18,7 @@ from smile.data.images import load_images as load_images
 from smile.data.options import DATA as DATA
 from smile.data.sources import load as load
 from smile.data.tabular import Table as Table
-from smile.data.tabular import Units as Units
 from smile.data.tabular import split_and_standardise as split_and_standardise
-from smile.data.tabular import split_with_units as split_with_units
 from smile.data.tabular import standardised as standardised
 from smile.data.text import Text as Text
 from smile.data.text import encode as encode

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "Task"]
+__all__ = ["Dataset", "Split", "Task", "Units"]
 
 Task = Literal["regression", "classification", "language"]
 
@@ -22,6 +22,22 @@ class Split(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
+
+
+class Units(NamedTuple):
+    """What columns are measured in, by column: the last axis of the rows that they are of.
+
+    Attributes:
+        exponent: all else is in units of 2^exponent, whose square neither overflows nor vanishes.
+        mean: of the training rows.
+        scale: their standard deviation (ddof 0); the size of the value where it is constant, 1 where that is 0.
+        is_constant: up to rounding.
+    """
+
+    exponent: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    is_constant: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,9 @@ class Dataset:
         context: tokens of a window; None where x are no tokens.
         vocabulary: the character of every token.
         unfamiliar: rows of another kind, which a network should be unsure about; None: there are none.
+        units: of the last axis of x, in which ``standardised`` expresses new rows; None: pixels as they are, or tokens.
+        columns: names of the columns of a table, and then of its target; empty where they have none.
+        classes: names of the classes of a table; empty for regression.
     """
 
     name: str
@@ -60,3 +79,6 @@ class Dataset:
     context: int | None = None
     vocabulary: str = ""
     unfamiliar: Split | None = None
+    units: Units | None = None
+    columns: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smile.data.dataset import Dataset, Split, Task
+from smile.data.dataset import Dataset, Split, Task, Units
 from smile.data.files import DataError
 
-__all__ = ["Table", "Units", "split_and_standardise", "split_with_units", "standardised"]
+__all__ = ["Table", "split_and_standardise", "standardised"]
 
 # Relative to the largest value. Rounding leaves some 1e-16 of a constant; a clock that counts nanoseconds since 1970
 # tells less than 2 ms apart with it.
@@ -43,30 +43,7 @@ class Table(NamedTuple):
         return f"{self.name}: {'the target' if number < 0 else f'feature {number + 1}'}"
 
 
-class Units(NamedTuple):
-    """What columns are measured in, by column: the last axis of the rows that they are of.
-
-    Attributes:
-        exponent: all else is in units of 2^exponent, whose square neither overflows nor vanishes.
-        mean: of the training rows.
-        scale: their standard deviation (ddof 0); the size of the value where it is constant, 1 where that is 0.
-        is_constant: up to rounding.
-    """
-
-    exponent: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    is_constant: np.ndarray
-
-
 def split_and_standardise(table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1) -> Dataset:
-    """``split_with_units`` where nobody will ask for more rows."""
-    return split_with_units(table, seed=seed, train=train, validation=validation)[0]
-
-
-def split_with_units(
-    table: Table, *, seed: int, train: float = 0.7, validation: float = 0.1
-) -> tuple[Dataset, Units]:
     """Shuffles all rows, cuts them in three, and standardises with the mean and deviation of the training rows.
 
     A feature that is constant in the training rows says nothing; elsewhere it counts in units of that constant.
@@ -78,7 +55,7 @@ def split_with_units(
         validation: fraction of the rows; up to int(N (train + validation)). The rest is the test set.
 
     Returns:
-        The data, and the units of x, in which ``standardised`` expresses other rows.
+        The data, with the units of x, in which ``standardised`` expresses other rows.
 
     Raises:
         DataError: where a part has no rows, the training rows have one target only, or a value is too far from them.
@@ -104,7 +81,7 @@ def split_with_units(
     units_of_x = _units(table.x[parts[0]].reshape(-1, table.x.shape[-1]))
     x = standardised(table.x, units_of_x, table.column)
     training, validating, testing = (Split(x[index], y[index]) for index in parts)
-    dataset = Dataset(
+    return Dataset(
         table.name,
         table.task,
         training,
@@ -113,8 +90,10 @@ def split_with_units(
         num_classes=len(table.classes),
         y_mean=float(np.ldexp(units.mean, units.exponent)) if units else 0.0,
         y_scale=float(np.ldexp(units.scale, units.exponent)) if units else 1.0,
+        units=units_of_x,
+        columns=table.columns,
+        classes=table.classes,
     )
-    return dataset, units_of_x
 
 
 def _units(values: np.ndarray) -> Units:

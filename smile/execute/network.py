@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
@@ -21,7 +20,7 @@ import pandas as pd
 from smile import random
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import source
-from smile.execute import predictions, results
+from smile.execute import posterior, predictions, results
 from smile.execute.problem import Network, adapt, algorithm_of, make_network, subsampling_of
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
@@ -31,9 +30,10 @@ from smile.sampling import (
     Batches,
     Chains,
     Checkpoints,
+    DrawFiles,
+    DrawKeeper,
     Length,
     adapt_ensemble,
-    has_draws,
     sample_ensemble,
     write_draws,
 )  # fmt: skip
@@ -49,8 +49,9 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     """Samples the posterior of a network and evaluates the model average; the deep ensemble becomes a run of its own.
 
     Args:
-        run_dir: existing folder of the run; gets ``history.parquet``, ``figure.{png,pdf}``, checkpoints while it runs
-            and, with ``target.draws``, the folder ``draws``.
+        run_dir: existing folder of the run; gets ``history.parquet``, ``figure.{png,pdf}``, of a table
+            ``posterior.smile``, checkpoints and thinned draws while it runs and, with ``target.draws``, the folder
+            ``draws``.
         label: what the progress display calls the run.
 
     Returns:
@@ -66,26 +67,34 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     )
     key_warm, *keys = jax.random.split(random.key(config.seed), 3)
     chains = max(1, len(config.step_size)) * config.replications
+    thinned = posterior.thinned_draws(config, network, run_dir)
+    (run_dir / posterior.POSTERIOR_FILE).unlink(missing_ok=True)  # of a run that is repeated
+    streamed = DrawFiles(run_dir / "draws") if chosen.target.draws == "stream" else None
+    keepers = [files for files in (thinned, streamed) if files is not None]
     with progress(run_dir, label, config.num_steps * unit, chains) as advance:
         warm = warm_start(config, network, key_warm, advance)
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
-        stream = chosen.target.draws == "stream"
-        draws = run_dir / "draws"
-        on_draws = partial(write_draws, draws) if stream else None
-        kept = partial(has_draws, draws) if stream else None
-        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
+        sampled = sample_chains(config, network, starts, keys[1], advance, saved, keepers)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
     best = results.best_group(values["validation_lppd"])
-    save_run_figure(run_dir / "figure", results.figure(config.label, network, sampled, ensemble, best))
+    figure = results.figure(config.label, network, sampled, ensemble, best)
+    save_run_figure(run_dir / "figure", figure)
+    if thinned is not None:
+        metrics = {name: float(value[best]) for name, value in values.items()}
+        warm_metrics = predictions.evaluate(network, ensemble, 0, 1)
+        kept = posterior.Chosen(best, sampled.step_size, metrics, warm_metrics, figure)
+        posterior.write_posterior_of_run(run_dir, config, network, thinned, kept)
     if chosen.target.draws == "last":
         write_draws(run_dir / "draws", 0, np.asarray(sampled.result.state.kernel.position)[None])
     results.write_vocabulary(run_dir, network.dataset)
     saved.clear()
     adapted_saved.clear()
+    if thinned is not None:
+        thinned.clear()
     return as_rows(
         config,
         table.melt(["step_size", "replication"], var_name="metric", value_name="value"),
@@ -168,12 +177,9 @@ def sample_chains(
     key: jax.Array,
     advance: Advance,
     saved: Checkpoints | None = None,
-    on_draws: Callable[[int, np.ndarray], None] | None = None,
-    has_draws: Callable[[Sequence[int]], bool] | None = None,
+    keepers: Sequence[DrawKeeper] = (),
 ) -> Sampled:
-    """The chains of all step sizes; ``on_draws`` gets the kept draws and ``has_draws`` tells whether it has them, see
-    ``sample_ensemble``.
-    """
+    """The chains of all step sizes, whose kept draws go to all ``keepers``."""
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
     unit, options = _steps_per_unit(chosen, network), chosen.target
@@ -192,6 +198,14 @@ def sample_chains(
     )
     length = length._replace(keeps=algorithm.keeps)
     monitor = predictions.network_monitor(options, network, len(given), length)
+
+    def write(chunk: int, draws: np.ndarray) -> None:
+        for keeper in keepers:
+            keeper.write(chunk, draws)
+
+    def has(counts: Sequence[int]) -> bool:
+        return all(keeper.has(counts) for keeper in keepers)
+
     result = sample_ensemble(
         Chains(
             algorithm.of,
@@ -206,8 +220,8 @@ def sample_chains(
         key=key,
         checkpoints=saved,
         on_chunk=advance,
-        on_draws=on_draws,
-        has_draws=has_draws,
+        on_draws=write if keepers else None,
+        has_draws=has if keepers else None,
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)

@@ -5,8 +5,12 @@ from smile.sampling.chains import Samples as Samples
 from smile.sampling.chains import sample as sample
 from smile.sampling.chains import trailing_chains as trailing_chains
 from smile.sampling.checkpoint import Checkpoints as Checkpoints
+from smile.sampling.draws import DrawFiles as DrawFiles
+from smile.sampling.draws import DrawKeeper as DrawKeeper
 from smile.sampling.draws import has_draws as has_draws
 from smile.sampling.draws import load_draws as load_draws
+from smile.sampling.draws import thin as thin
+from smile.sampling.draws import thinning_to as thinning_to
 from smile.sampling.draws import write_draws as write_draws
 from smile.sampling.ensemble import Batches as Batches
 from smile.sampling.ensemble import Chains as Chains

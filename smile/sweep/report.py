@@ -17,6 +17,7 @@ from smile.runs.owner import Owner, same_machine
 from smile.runs.status import FAILURE_FILE
 from smile.sweep.attempt import run_dir
 from smile.sweep.together import who
+from smile.tables.compare import SHORT, compare, read_records
 from smile.tracking import is_finished, read_run
 from smile.tracking.console import summary_table, wide_console
 
@@ -24,6 +25,7 @@ __all__ = ["TAKEN", "report"]
 
 TAKEN = 3  # exit code where another process is at a run
 _LOG_WIDTH = 160
+_MOST_ROWS, _MOST_COMPARED = 20, 200  # of a comparison at the end of a sweep; reading a run takes 10 ms
 
 
 def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) -> int:
@@ -48,11 +50,29 @@ def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) ->
             print(f"smile: {config.label}: {who(run_dir(config), owner)} is at this run", file=sys.stderr)
     if len(configs) == 1 and not open_runs:
         summary_table(read_run(run_dir(configs[0])))
+    elif len(configs) > 1:
+        _print_comparison(configs)
     if pids is not None:
         _print_helpers(configs, since, pids)
     for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in configs):
         print(f"results: {experiment}", flush=True)
     return 1 if failed else TAKEN if open_runs else 0
+
+
+def _print_comparison(configs: Sequence[RunConfig]) -> None:
+    """What the runs of a sweep reached, in short."""
+    done = [run_dir(config) for config in configs if is_finished(run_dir(config))]
+    command = (
+        f"smile-compare {experiment_dir(configs[0].results_dir, configs[0].experiment, configs[0].scale)}"
+    )
+    if len(done) > _MOST_COMPARED:
+        print(f"{len(done)} runs: {command}")
+    elif done:
+        found = compare(read_records(done))
+        short = found._replace(metrics=[name for name in found.metrics if name in SHORT])
+        for line in short.markdown(_MOST_ROWS):
+            print(line)
+        print(f"{len(found.entries)} rows, all metrics: {command}")
 
 
 def _has_ended_well(config: RunConfig, since: float) -> bool:

@@ -79,7 +79,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = OneLineParser(
         prog="smile-table",
         description="Writes table.{md,tex,csv} and figure.{png,pdf} of an experiment from its results.",
-        epilog="A table is a file experiments/<name>/table.yaml; its runs come from `smile +experiment=<name>`.",
+        epilog="A table is a file experiments/<name>/table.yaml, here or of smile.",
     )
     parser.add_argument("table", nargs="?", help=f"one of {', '.join(table_names())}")
     parser.add_argument(

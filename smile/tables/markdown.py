@@ -22,7 +22,7 @@ from smile.tables.spec import TableSpec
 from smile.tables.summary import summary_lines
 from smile.tables.verdicts import FEWEST_SEEDS, Judgement, counted, judge
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "markdown_row"]
 
 _SHORT = {
     "all": "all replications",
@@ -45,11 +45,11 @@ def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
         lines += [f"## {heading(spec, metric, selection)}", ""]
         lines += [*(f"- {line}" for line in summary_lines(spec, cells)), ""]
         names = column_names(spec)
-        lines += [_markdown_row(names), _markdown_row("---" for _ in names)]
+        lines += [markdown_row(names), markdown_row("---" for _ in names)]
         for labels, row in rows(spec, cells):
             best = best_of_row(spec, row, spec.metrics[metric])
             lines.append(
-                _markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is best)) for cell in row)])
+                markdown_row([*labels, *("<br>".join(_emphasise(cell, cell is best)) for cell in row)])
             )
         lines.append("")
     lines += [LEGEND, ""]
@@ -69,7 +69,7 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
         yield f"With fewer than {FEWEST} replications only the means are compared, and decide nothing."
     short = [_SHORT[selection] for selection in spec.selections]
     header = ["claim", "metric", *short, *(["in print"] if spec.published else [])]
-    yield from ("", _markdown_row(header), _markdown_row("---" for _ in header))
+    yield from ("", markdown_row(header), markdown_row("---" for _ in header))
     for claim, (name, metric) in itertools.product(spec.claims, spec.metrics.items()):
         judged = [
             judge(spec, claim, tables[name, selection], metric.highest) for selection in spec.selections
@@ -78,13 +78,13 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
         if spec.published:
             printed = [found.in_print for found in judged[0] if found.in_print is not None]
             entries.append(f"holds in {sum(printed)} of {len(printed)}" if printed else MISSING)
-        yield _markdown_row(entries)
+        yield markdown_row(entries)
     first, *_ = spec.metrics
     paired = ["left - right"] if is_of_networks else []
     header = ["claim", "cell", "left", "right", *paired, *(f"by `{name}`" for name in spec.metrics)]
     header += ["in print"] if spec.published else []
     yield from ("", f"By cell, {short[0]}; left and right are `{first}`.", "")
-    yield from (_markdown_row(header), _markdown_row("---" for _ in header))
+    yield from (markdown_row(header), markdown_row("---" for _ in header))
     for claim in spec.claims:
         by_metric = [
             {
@@ -95,7 +95,7 @@ def _claim_lines(spec: TableSpec, tables: Tables) -> Iterator[str]:
         ]
         for place, found in by_metric[0].items():
             others = [judged.get(place) for judged in by_metric]
-            yield _markdown_row(
+            yield markdown_row(
                 [
                     f"{claim.left} {claim.sign} {claim.right}",
                     ", ".join(place),
@@ -134,5 +134,6 @@ def _emphasise(cell: Cell | None, best: bool) -> list[str]:
     return [first, *rest]
 
 
-def _markdown_row(entries: Iterable[str]) -> str:
+def markdown_row(entries: Iterable[str]) -> str:
+    """One row of a table."""
     return f"| {' | '.join(entries)} |"

@@ -29,21 +29,27 @@ class SpecError(ValueError):
 
 def table_names() -> list[str]:
     """Every experiment with a table."""
-    return sorted(path.parent.name for path in experiments_dir().glob(f"*/{SPEC_FILE}"))
+    return sorted(_specs())
+
+
+def _specs() -> dict[str, Path]:
+    """Name -> file: those of smile, and those in ``experiments`` of the working directory, which go first."""
+    folders = (experiments_dir(), Path("experiments"))
+    return {path.parent.name: path for folder in folders for path in folder.glob(f"*/{SPEC_FILE}")}
 
 
 def load_spec(name: str) -> TableSpec:
-    """Reads ``experiments/<name>/table.yaml`` and the published values beside it.
+    """Reads ``experiments/<name>/table.yaml``, the user's before ours, and the published values beside it.
 
     Raises:
         SpecError: where there is no such table, or its specification is wrong.
     """
-    names = table_names()
+    specs, names = _specs(), table_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise SpecError(f"no table {name!r}{hint}: valid are {', '.join(names)}")
-    return read_spec(experiments_dir() / name / SPEC_FILE)
+    return read_spec(specs[name])
 
 
 def read_spec(path: Path) -> TableSpec:

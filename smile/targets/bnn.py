@@ -227,7 +227,10 @@ class NetworkTarget(TargetOptions):
     prior_scale: float = option(number(0))
     batch_size: int | Literal["auto"] | None = option(either({"auto": "auto", None: None}, integer(1)))
     count: Literal["steps", "epochs"] = option(choice("steps", "epochs"))
-    draws: Literal["none", "last", "stream"] = option(choice("none", "last", "stream"), in_run_id=False)
+    draws: Literal["none", "thinned", "last", "stream"] = option(
+        choice("none", "thinned", "last", "stream"), in_run_id=False
+    )
+    posterior_megabytes: float = option(number(0), default=4.0, in_run_id=False)
     checkpoint_minutes: float = option(number(at_least=0), in_run_id=False)
     chains_at_once: int | None = option(optional(integer(1)), in_run_id=False)
     rows_at_once: int | None = option(optional(integer(1)), in_run_id=False)

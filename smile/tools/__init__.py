@@ -1,1 +1,1 @@
-"""Commands that look after results: ``smile-status``, ``smile-compact``, ``smile-sync``, ``smile-generate``."""
+"""Commands that look after results: ``smile-status``, ``smile-compare``, ``smile-compact`` and others."""

@@ -10,12 +10,16 @@ import pandas as pd
 from smile.quantities import METRICS
 from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, has_mixed, reached, summarise
 
-__all__ = ["Row", "SmallTable", "best_line", "shown", "small_table"]
+__all__ = ["NOT_MIXED", "Row", "SmallTable", "best_line", "shown", "small_table"]
 
 _COLUMNS = {metric.name: metric.heading for metric in METRICS.values() if metric.heading}
 # One number for all chains of a step size, without an error, and NaN where there are too few draws.
 _OF_ALL_REPLICATIONS = ("ess_moments_min", "ess_per_gradient", "rhat_max", "rhat_median", "ess_min")
 _OF_TROUBLE = ("num_strayed", "num_divergent")
+NOT_MIXED = (
+    f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
+    "raise num_steps, or take another step size or sampler"
+)
 
 
 class Row(NamedTuple):
@@ -89,14 +93,10 @@ def small_table(rows: pd.DataFrame) -> SmallTable:
         )
         for step_size in sorted(summary.index.get_level_values("step_size").unique())
     ]
-    legend = (
-        f"† not mixed: R-hat above {MOST_RHAT} or fewer than {FEWEST_EFFECTIVE_DRAWS} effective draws in all; "
-        "raise num_steps, or take another step size or sampler"
-    )
     return SmallTable(
         [_COLUMNS[metric] for metric in metrics],
         table,
-        "" if all(row.has_mixed for row in table) else legend,
+        "" if all(row.has_mixed for row in table) else NOT_MIXED,
         [] if best is None else _advice(summary, best),
     )
 

@@ -102,6 +102,15 @@ def test_the_command_line_and_the_api_give_the_same_numbers(tmp_path: Path, fit:
     rows = execute(config, tmp_path, "").set_index("metric").value
     for name in ("lppd", "rmse_original", "rhat_max", "final_step_size"):
         np.testing.assert_allclose(fit.summary().metrics[name], rows[name], rtol=1e-5)
+    # and the run keeps what the fit saves
+    again, x = smile.load(tmp_path), load_diabetes().data
+    np.testing.assert_allclose(again.predict(x), fit.predict(x), rtol=1e-4)
+    assert again.draws.shape == fit.draws.shape and again.summary().metrics == pytest.approx(
+        rows.to_dict(), rel=1e-6, nan_ok=True
+    )
+    assert "2 chains of 200 steps, step size" in str(again.summary()) and again.plot() is not None
+    again.save(tmp_path / "again.smile")
+    np.testing.assert_array_equal(smile.load(tmp_path / "again.smile").predict(x), again.predict(x))
 
 
 def test_a_new_process_elsewhere_predicts_the_same_bits(

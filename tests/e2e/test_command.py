@@ -127,7 +127,7 @@ def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: 
     one, other = (read_metrics(tmp_path / folder / "results/adhoc/smoke") for folder in ("whole", "killed"))
     same = [name for name in one if name not in ("wall_seconds", "created")]
     pd.testing.assert_frame_equal(one[same], other[same], check_exact=True)
-    for pattern in ("runs/*/history.parquet", "runs/*/draws/*.npy"):
+    for pattern in ("runs/*/history.parquet", "runs/*/draws/*.npy", "runs/*/posterior.smile"):
         files = [sorted((tmp_path / f / "results/adhoc/smoke").glob(pattern)) for f in ("whole", "killed")]
         assert len(files[0]) == len(files[1]) > 0
         assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))

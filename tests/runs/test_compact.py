@@ -38,12 +38,13 @@ def values(folder: Path) -> dict[str, float]:
 def test_merged_runs_read_as_before_and_their_folders_are_gone(tmp_path: Path) -> None:
     for name in "abc":
         put(tmp_path, name)
-    (tmp_path / "runs/c/history.parquet").touch()
+    for name in ("history.parquet", "posterior.smile"):
+        (tmp_path / "runs/c" / name).touch()
     before = read_metrics(tmp_path)
     assert compact(tmp_path) == Compacted(3, 3)
     pd.testing.assert_frame_equal(read_metrics(tmp_path).sort_values(["run_id", "metric"]), before)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["c"]
-    assert [path.name for path in (tmp_path / "runs/c").iterdir()] == ["history.parquet"]
+    assert {path.name for path in (tmp_path / "runs/c").iterdir()} == {"history.parquet", "posterior.smile"}
     assert all(is_finished(tmp_path / "runs" / name) for name in "abc")
     assert not is_finished(tmp_path / "runs/d") and has_metrics(tmp_path)
     assert read_run(tmp_path / "runs/a")["metric"].tolist() == ["a", "b"]

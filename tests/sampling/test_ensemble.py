@@ -18,11 +18,13 @@ from smile.sampling import (
     Batches,
     Chains,
     Checkpoints,
+    DrawFiles,
     Length,
     Monitor,
     has_draws,
     load_draws,
     sample_ensemble,
+    thinning_to,
     write_draws,
 )
 from smile.sampling.devices import over_rows
@@ -195,6 +197,29 @@ def test_draws_that_were_damaged_before_a_resume_are_computed_again(
     assert seen == [10] * 30 and "draws from before the checkpoint" in caplog.text
     np.testing.assert_array_equal(again.state.kernel.position, expected.state.kernel.position)
     np.testing.assert_array_equal(load_draws(tmp_path / "draws"), load_draws(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("every", [1, 3, 7])
+def test_thinned_draws_do_not_depend_on_where_a_run_was_killed(tmp_path: Path, every: int):
+    counts = [0, 2, 5, 0, 3, 1]
+    draws = np.arange(11 * 2 * 1.0).reshape(11, 2, 1)
+    chunks = np.split(draws, np.cumsum(counts)[:-1])
+    for killed_after in range(len(counts)):
+        files = DrawFiles(tmp_path / "d", every)
+        for chunk in range(killed_after + 1):
+            files.write(chunk, chunks[chunk])
+        files = DrawFiles(tmp_path / "d", every)
+        known = counts[: max(1, killed_after)]  # by the last checkpoint
+        assert files.has(known) and not DrawFiles(tmp_path / "d", every).has([1, *known])
+        for chunk in range(len(known), len(counts)):
+            files.write(chunk, chunks[chunk])
+        np.testing.assert_array_equal(files.load(), draws[::every].swapaxes(0, 1))
+    files.write(0, chunks[0])
+    assert files.load() is None
+
+
+def test_thinning_keeps_one_draw_of_every_chain_at_least():
+    assert [thinning_to(most, 100, 8) for most in (800, 799, 400, 9, 1, 0)] == [1, 2, 2, 100, 100, 100]
 
 
 def test_damaged_draws_are_named(tmp_path: Path):
