@@ -16,8 +16,8 @@ from smile.runs.compact import read_configs
 from smile.tables.layout import MISSING
 from smile.tables.markdown import markdown_row
 from smile.tracking.config_file import CONFIG_FILE, read_config
-from smile.tracking.small_table import shown
 from smile.tracking.parquet import METRICS_FILE, read_metrics, read_run
+from smile.tracking.small_table import shown
 from smile.tracking.statistics import has_mixed, reached, summarise
 
 __all__ = ["SHORT", "Comparison", "Record", "compare", "read_records"]

@@ -12,8 +12,8 @@ from smile.paths import SCALES, experiment_dir, local_path
 from smile.tables.compare import compare, read_records
 from smile.tools.arguments import NothingThereError
 from smile.tracking import write_text_atomic
-from smile.tracking.small_table import NOT_MIXED
 from smile.tracking.parquet import METRICS_FILE, compacted_runs, has_metrics
+from smile.tracking.small_table import NOT_MIXED
 
 __all__ = ["main"]
 
