@@ -10,11 +10,11 @@ import smile
 
 def test_importing_smile_imports_nothing_that_takes_time() -> None:
     code = (
-        "import sys, time; start = time.perf_counter(); import smile; took = time.perf_counter() - start\n"
-        "print(sorted({'jax', 'numpy', 'pandas', 'flax', 'hydra'} & set(sys.modules)), took)"
+        "import sys; import smile; "
+        "print(sorted({'jax', 'numpy', 'pandas', 'flax', 'hydra'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("[]"), shown
+    assert shown == "[]\n"
 
 
 def test_every_public_name_is_there() -> None:

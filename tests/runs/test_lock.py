@@ -96,10 +96,10 @@ def test_what_bears_the_name_of_a_lock_and_is_none_that_can_be_read_is_an_error_
             leave(tmp_path, ELSEWHERE).chmod(0)
             monkeypatch.setattr(os, "open", deny(os.open, path))
     for look in (lambda: claim(tmp_path).__enter__(), lambda: holder(tmp_path)):
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(OSError, match="Permission denied" if kind == "private" else "remove what lies"):
             look()
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 1  # of computing: it does not spin
     assert [file.name for file in tmp_path.iterdir()] == [LOCK_FILE]
 
 
