@@ -26,6 +26,7 @@ from smile.execute.problem import Network, adapt, algorithm_of, make_network, su
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
+from smile.extras import is_installed
 from smile.runs.progress import Advance, progress
 from smile.sampling import (
     Batches,
@@ -80,7 +81,8 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
     best = results.best_group(values["validation_lppd"])
-    save_run_figure(run_dir / "figure", results.figure(config.label, network, sampled, ensemble, best))
+    if is_installed("matplotlib"):  # whose absence the command has told
+        save_run_figure(run_dir / "figure", results.figure(config.label, network, sampled, ensemble, best))
     if chosen.target.draws == "last":
         write_draws(run_dir / "draws", 0, np.asarray(sampled.result.state.kernel.position)[None])
     results.write_vocabulary(run_dir, network.dataset)

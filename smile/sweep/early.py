@@ -9,6 +9,7 @@ from typing import Any
 
 from smile.config.memory import check_memory, memory_of_this_machine
 from smile.config.run import RunConfig
+from smile.extras import MissingExtraError
 from smile.options import ConfigError
 from smile.sweep.attempt import is_done, prepare_jax, reason_of
 
@@ -88,6 +89,8 @@ def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
     elif isinstance(config.target, AnalyticTarget):
         try:
             config.noise.check(exact_target(config.target))
+        except MissingExtraError:
+            raise
         except ValueError as error:
             factory = config.target.factory
             where = ("target.factory", factory) if factory else ("target", config.target.name)

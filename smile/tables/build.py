@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from smile.extras import is_installed, missing
 from smile.tables import omissions
 from smile.tables.cells import DIAGNOSTICS, Cells, collect, newest_runs, tabulate
 from smile.tables.figure import draw
@@ -42,7 +43,7 @@ class Report(NamedTuple):
 
 
 def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
-    """Writes ``table.{md,tex,csv}`` and ``figure.{png,pdf}`` into the experiment directory.
+    """Writes ``table.{md,tex,csv}`` and, with matplotlib, ``figure.{png,pdf}`` into the experiment directory.
 
     Raises:
         FileNotFoundError: where the directory holds no finished run.
@@ -60,6 +61,7 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         *omissions.without_runs(spec, runs),
         *omissions.lacking_metrics(spec, runs, frame),
         *omissions.replaced(older),
+        *([] if (draws := is_installed("matplotlib")) else [f"No figure: it needs {missing('matplotlib')}."]),
     ]
     metrics = ", ".join(spec.metrics)
     spec = _with_runs(spec, runs, frame)
@@ -72,12 +74,14 @@ def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
         for selection in spec.selections
     }
     texts = {
-        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *omitted]),
+        "table.md": markdown(spec, tables, [*_facts(frame, spec, scale), *omitted], has_figure=draws),
         "table.tex": latex(spec, tables),
         "table.csv": csv_text(spec, tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
+    if not draws:
+        return Report(spec, tables, omitted, [experiment_dir / name for name in texts])
     metric = spec.figure or next(iter(spec.metrics))
     caption = spec.captions.get(scale, "")
     if spec.against:  # one number for each configuration: chosen and reported apart, where both can be
