@@ -27,6 +27,7 @@ EXTRAS = {
     "openpyxl": _Extra("openpyxl", "data"),
     "sklearn": _Extra("scikit-learn", "data"),
     "submitit": _Extra("submitit", "slurm"),
+    "tensorboardX": _Extra("tensorboardX", "tensorboard"),
     "wandb": _Extra("wandb", "wandb"),
 }
 

@@ -22,6 +22,7 @@ from smile import random
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import source
 from smile.execute import predictions, results
+from smile.execute.live import Live, timed
 from smile.execute.problem import Network, adapt, algorithm_of, make_network, subsampling_of
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
@@ -39,6 +40,7 @@ from smile.sampling import (
     write_draws,
 )  # fmt: skip
 from smile.tracking.figure import save_run_figure
+from smile.tracking.tracker import Trackers
 from smile.tuners import Adapted, AdaptingTuner
 
 __all__ = ["adapt_chains", "execute_network", "sample_chains"]
@@ -46,13 +48,14 @@ __all__ = ["adapt_chains", "execute_network", "sample_chains"]
 _logger = logging.getLogger(__name__)
 
 
-def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
+def execute_network(config: RunConfig, run_dir: Path, label: str, trackers: Trackers) -> pd.DataFrame:
     """Samples the posterior of a network and evaluates the model average; the deep ensemble becomes a run of its own.
 
     Args:
         run_dir: existing folder of the run; gets ``history.parquet``, ``figure.{png,pdf}``, checkpoints while it runs
             and, with ``target.draws``, the folder ``draws``.
         label: what the progress display calls the run.
+        trackers: that follow it.
 
     Returns:
         The rows of the run: one value per step size and metric, whose replication is the seed of the run.
@@ -76,7 +79,9 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         draws = run_dir / "draws"
         on_draws = partial(write_draws, draws) if stream else None
         kept = partial(has_draws, draws) if stream else None
-        sampled = sample_chains(config, network, starts, keys[1], advance, saved, on_draws, kept)
+        live = partial(Live, trackers) if trackers and not config.distributed else None
+        told = timed(advance, trackers, chains)
+        sampled = sample_chains(config, network, starts, keys[1], told, saved, on_draws, kept, live)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
@@ -172,9 +177,10 @@ def sample_chains(
     saved: Checkpoints | None = None,
     on_draws: Callable[[int, np.ndarray], None] | None = None,
     has_draws: Callable[[Sequence[int]], bool] | None = None,
+    live: Callable[[np.ndarray], Live] | None = None,
 ) -> Sampled:
     """The chains of all step sizes; ``on_draws`` gets the kept draws and ``has_draws`` tells whether it has them, see
-    ``sample_ensemble``.
+    ``sample_ensemble``; what ``live`` makes of the step sizes is told of the chains while they run.
     """
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
@@ -210,6 +216,7 @@ def sample_chains(
         on_chunk=advance,
         on_draws=on_draws,
         has_draws=has_draws,
+        on_look=live and live(given),
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)
