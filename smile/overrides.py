@@ -54,7 +54,7 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
     if override.is_delete() or not loader.repository.group_exists(key):
         return
     value = override.value()
-    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    values = value.list if isinstance(value, ChoiceSweep) else value if isinstance(value, list) else [value]
     for one in values:
         if isinstance(one, int | float | dict) or one is None:
             raise ConfigError(

@@ -260,8 +260,6 @@ def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], An
         ) from None
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        if name.startswith("submitit_"):
-            raise ConfigError(group, name, "one that is installed: pip install 'smile-bnn[slurm]'") from None
         valid = error.options or loader.get_group_options(group) or _first_line(error)
         raise ConfigError(group or "config", name, valid) from None
     except (HydraException, OmegaConfBaseException) as error:

@@ -33,7 +33,7 @@ from smile.runs.survey import survey
 from smile.sweep import background
 from smile.sweep.attempt import attempt, is_done, reason_of, run_dir
 from smile.sweep.changed import changed_since
-from smile.sweep.early import check_early, own_devices
+from smile.sweep.early import absent, check_early, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
@@ -92,10 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 check_early([config for config in configs if config.data is None or config.data.is_at_hand])
             print_plan(make_plan(configs, launcher.at_once))
             return 0
+        without = absent(configs)
         with own_devices():
             check_early(configs, computes_here=launcher.kind != "slurm")
         _check_folders(configs)
-        for line in changed_since(configs):
+        for line in (*changed_since(configs), *without):
             print(line, flush=True)
         if configs and launcher.kind in ("background", "slurm"):
             if launcher.kind == "slurm" and configs[0].max_minutes is not None:

@@ -20,7 +20,7 @@ from smile.config.parse import GROUPS
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.preflight import compose, compose_jobs, parse_arguments, quote_functions
-from smile.tracking.wandb import WandbOptions
+from smile.tracking.trackers import TRACKERS
 
 CASES = int(os.environ.get("SMILE_CAMPAIGN_CASES", 0))
 FEW = 40  # of each kind, in the suite
@@ -50,6 +50,7 @@ TEXTS = {
     "data.dir",
     "data.target",
     "scale",
+    "tracker.tensorboard.dir",
     "tracker.wandb.project",
     "study",
 }
@@ -138,7 +139,10 @@ def options() -> list[tuple[tuple[str, ...], str]]:
     plain = [field.name for field in dataclasses.fields(RunConfig) if "convert" in field.metadata]
     plain = [name for name in plain if name != "experiment"]  # of which test_names_of_experiments tells
     plain += ["step_size", "grid.min", "grid.max", "grid.num", "study"]
-    plain += [f"tracker.wandb.{field.name}" for field in dataclasses.fields(WandbOptions)]
+    for name, tracker in TRACKERS.items():
+        found += [
+            ((f"tracker={name}",), f"tracker.{name}.{field.name}") for field in dataclasses.fields(tracker)
+        ]
     return found + [((), name) for name in plain]
 
 

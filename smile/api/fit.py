@@ -17,6 +17,7 @@ from smile.api.labels import Labels
 from smile.api.predict import Predictor
 from smile.api.summary import Summary
 from smile.data import Units, standardised
+from smile.extras import need
 from smile.targets import NetworkPosterior
 from smile.tracking.figure import RunFigure, draw_run_figure
 
@@ -141,12 +142,11 @@ class Fit:
         """The draws of all parameters as ArviZ has them.
 
         Raises:
-            ImportError: where ArviZ is not installed.
+            MissingExtraError: where ArviZ is not installed.
         """
-        try:
-            from arviz_base import from_dict
-        except ImportError:
-            raise ImportError("to_arviz needs ArviZ: pip install arviz-base") from None
+        need("arviz_base", "to_arviz")
+        from arviz_base import from_dict
+
         return from_dict({"posterior": self.parameters()})
 
     def save(self, path: str | Path) -> None:

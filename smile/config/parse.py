@@ -16,7 +16,7 @@ from smile.choices import Choices
 from smile.code import code_digest, module_of
 from smile.config import lengths as lengths  # its resolvers
 from smile.config.rules import check_together, check_tuner
-from smile.config.run import RunConfig, TrackerConfig
+from smile.config.run import RunConfig
 from smile.converters import Converter
 from smile.data import DATA
 from smile.kernels import SAMPLERS
@@ -25,7 +25,7 @@ from smile.noise import NOISES
 from smile.options import MISSING, ConfigError, UnknownOptionError, converted, integer, number
 from smile.sampling import WARM_STARTS
 from smile.targets import TARGETS
-from smile.tracking.wandb import WandbOptions
+from smile.tracking.trackers import TRACKERS, TrackerConfig
 from smile.tuners import TUNERS, AdaptingTuner
 
 __all__ = ["from_dict", "parse", "parse_step_size", "resolved"]
@@ -89,7 +89,10 @@ def from_dict(plain: Mapping[str, Any]) -> RunConfig:
         ConfigError: where another version of the schema wrote it.
     """
     try:
-        nested: dict[str, Any] = {"tracker": TrackerConfig(WandbOptions(**plain["tracker"]["wandb"]))}
+        trackers: dict[str, Any] = {
+            name: TRACKERS[name](**values) for name, values in plain["tracker"].items() if values is not None
+        }
+        nested: dict[str, Any] = {"tracker": TrackerConfig(**trackers)}
         for group, choices in GROUPS.items():
             values = plain.get(group, {"name": "none"})
             cls = choices[values["name"]]
@@ -130,15 +133,24 @@ def _choose(group: str, values: Any) -> Any:
     return dataclasses.replace(chosen, code=code_digest(module)) if (module := module_of(chosen)) else chosen
 
 
-def _tracker(values: Any) -> TrackerConfig:
-    if not isinstance(values, dict) or set(values) != {"wandb"}:
-        raise ConfigError("tracker", values, "wandb")
-    fields = {field.name: field for field in dataclasses.fields(WandbOptions)}
-    wandb = values["wandb"]
-    for key in wandb if isinstance(wandb, dict) else [str(wandb)]:
+def _tracker(given: Any) -> TrackerConfig:
+    """Several trackers are several nodes of the group, whose files each bring one."""
+    if not (given is None or isinstance(given, dict)) or (given and not set(given) <= set(TRACKERS)):
+        raise ConfigError("tracker", given, ("none", *TRACKERS))
+    return TrackerConfig(
+        **{name: _options_of_tracker(name, values) for name, values in (given or {}).items()}
+    )
+
+
+def _options_of_tracker(name: str, values: Any) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(TRACKERS[name])}  # type: ignore[arg-type]
+    for key in values if isinstance(values, dict) else [str(values)]:
         if key not in fields:
-            raise UnknownOptionError(f"tracker.wandb.{key}", fields)
-    return TrackerConfig(WandbOptions(**_convert(fields.values(), wandb, "tracker.wandb.")))
+            raise UnknownOptionError(f"tracker.{name}.{key}", fields)
+    wanted = [
+        field for field in fields.values() if field.name in values or field.default is dataclasses.MISSING
+    ]
+    return TRACKERS[name](**_convert(wanted, values, f"tracker.{name}."))
 
 
 def _convert(

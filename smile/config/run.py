@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from smile.options import SEED, boolean, choice, either, file_name, integer, number, option, optional, text
-from smile.tracking.wandb import WandbOptions
+from smile.tracking.trackers import TrackerConfig
 
 if TYPE_CHECKING:
     from smile.data import DataOptions
@@ -17,14 +17,7 @@ if TYPE_CHECKING:
     from smile.targets import AnalyticTarget, NetworkTarget
     from smile.tuners import TunerOptions
 
-__all__ = ["NetworkChoices", "RunConfig", "TrackerConfig"]
-
-
-@dataclass(frozen=True)
-class TrackerConfig:
-    """``tracker=...``: where numbers go besides Parquet."""
-
-    wandb: WandbOptions
+__all__ = ["NetworkChoices", "RunConfig"]
 
 
 class NetworkChoices(NamedTuple):

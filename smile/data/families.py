@@ -11,6 +11,7 @@ from typing import ClassVar
 from smile.code import FAULTS, explained, module_of
 from smile.data.dataset import Dataset
 from smile.data.files import DataError
+from smile.extras import MissingExtraError
 from smile.options import (
     MISSING,
     ConfigError,
@@ -79,6 +80,8 @@ def load_dataset(options: DataOptions, seed: int) -> Dataset:
         if options.digest and options.content_digest() != options.digest:
             raise DataError("its contents are no longer those that the command started with")
         found = options.read(seed)
+    except MissingExtraError:
+        raise
     except (OSError, ValueError) as error:
         named = error.option if isinstance(error, DataError) else ""
         name, given = (f"data.{named}", getattr(options, named)) if named else options.place

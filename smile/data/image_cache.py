@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from smile.data.dataset import Split
 from smile.data.files import DataError
 from smile.data.image_files import Part, idx_header
+from smile.extras import need
 
 __all__ = ["cached", "resize"]
 
@@ -40,7 +40,6 @@ _DIGESTS = "sha256.json"
 _EIGHT_BITS = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES_PER_TASK = 64
 _MIB = 2**20
-_BILINEAR = Image.Resampling.BILINEAR
 
 Shape = tuple[int, int, int]
 Advance = Callable[[int], None]
@@ -84,8 +83,11 @@ def cached(
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear, without keeping the aspect ratio; (H, W, C) uint8."""
+    need("PIL", "an image of another size")
+    from PIL import Image
+
     channels = [
-        np.asarray(Image.fromarray(image[..., c]).resize((width, height), _BILINEAR))
+        np.asarray(Image.fromarray(image[..., c]).resize((width, height), Image.Resampling.BILINEAR))
         for c in range(image.shape[-1])
     ]
     return np.stack(channels, axis=-1)
@@ -220,12 +222,17 @@ def _decode(origin: str, shape: Shape, size: int | None, images: Sequence[bytes]
 def _pixels(origin: str, image: bytes | np.ndarray, channels: int, size: int | None) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image if size is None else resize(image, size, size)
+    need("PIL", f"an image of {origin}")
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(image)) as opened:
             if opened.mode not in _EIGHT_BITS:  # which Pillow would cut off at 255
                 raise DataError(f"{origin}: an image has pixels of mode {opened.mode}: 8 bits are needed")
             converted = opened.convert("L" if channels == 1 else "RGB")
-            decoded = np.asarray(converted if size is None else converted.resize((size, size), _BILINEAR))
+            if size is not None:
+                converted = converted.resize((size, size), Image.Resampling.BILINEAR)
+            decoded = np.asarray(converted)
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG

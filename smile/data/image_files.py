@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smile.data.files import DataError
+from smile.extras import need
 
 __all__ = [
     "IDX_FILES",
@@ -189,6 +190,7 @@ def from_hub(repository: str, folder: str | None, revision: str | None) -> dict[
     Raises:
         DataError: where the hub cannot be reached or holds something else.
     """
+    need("datasets", f"the download of {repository}")
     from datasets import load_dataset  # takes a second to import
     from huggingface_hub import constants
 

@@ -23,6 +23,7 @@ from smile.data.image_files import (
     read_idx,
     read_parquet,
 )
+from smile.extras import need
 from smile.paths import local_path
 
 __all__ = ["IMAGE_SETS", "Images", "load_images"]
@@ -214,6 +215,7 @@ def _check_labels(name: str, part: str, found: Part, rows: int) -> None:
 
 def _digits(size: int | None) -> Images:
     """The last 360 rows are the test part."""
+    need("sklearn", "data=digits")
     from sklearn import datasets  # takes a second to import
 
     pixels, y = datasets.load_digits(return_X_y=True)

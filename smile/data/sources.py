@@ -17,6 +17,7 @@ import pandas as pd
 from smile.data.csv_table import load_csv
 from smile.data.files import DataError, cache_folder, fetch
 from smile.data.tabular import Table
+from smile.extras import need
 from smile.paths import local_path
 
 __all__ = ["SKLEARN", "UCI", "load"]
@@ -142,6 +143,8 @@ def _load_uci(name: str, directory: str | None, cache: Path) -> Table:
 
 def _download(name: str) -> np.ndarray:
     source = UCI[name]
+    if source.read is _energy:  # which pandas reads with it
+        need("openpyxl", f"the file of data={name}")
     content = fetch(source.url, f"{name}.data")
     try:
         values = source.read(zipfile.ZipFile(io.BytesIO(content)).read(source.member))
@@ -173,6 +176,7 @@ def _write_table(file: Path, values: np.ndarray) -> None:
 
 
 def _load_sklearn(name: str) -> Table:
+    need("sklearn", f"data={name}")
     from sklearn import datasets  # takes a second to import
 
     match name:

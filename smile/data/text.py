@@ -10,6 +10,7 @@ import numpy as np
 
 from smile.data.dataset import Dataset, Split
 from smile.data.files import DataError, cache_folder, check_sums, download, read_utf8
+from smile.extras import need
 from smile.paths import local_path
 
 __all__ = ["TEXTS", "Text", "encode", "load_text", "split_text"]
@@ -57,6 +58,7 @@ def load_text(
     if name == "modern_shakespeare":
         return _load_shakespeare(directory, cache or cache_folder("text"))
     if name == "builtin":
+        need("sklearn", "data=text without data.path")
         files = resources.files("sklearn.datasets.descr").iterdir()
         described = sorted((file for file in files if file.name.endswith(".rst")), key=lambda file: file.name)
         return encode(name, "\n".join(file.read_text("utf-8") for file in described))

@@ -1,4 +1,4 @@
-"""One run: config -> target + noise -> kernel + tuner -> chains -> metrics -> Parquet, wandb and the console."""
+"""One run: config -> target + noise -> kernel + tuner -> chains -> metrics -> Parquet, trackers and the console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 from smile.config.run import RunConfig
 from smile.execute.analytic import execute_analytic
 from smile.execute.network import execute_network
-from smile.execute.record import finish
+from smile.execute.record import about, finish
+from smile.tracking.tracker import following
 
 __all__ = ["execute"]
 
@@ -25,6 +26,7 @@ def execute(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
         The metrics written.
     """
     run = execute_network if config.network else execute_analytic
-    rows = run(config, run_dir, label)
-    finish(config, run_dir, rows)
+    with following(config.tracker.chosen, about(config)) as trackers:
+        rows = run(config, run_dir, label, trackers)
+        finish(config, run_dir, rows, trackers)
     return rows

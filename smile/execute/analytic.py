@@ -15,6 +15,7 @@ import pandas as pd
 from smile import metrics, random
 from smile.base import Target
 from smile.config.run import RunConfig
+from smile.execute.live import timed
 from smile.execute.problem import adapt, algorithm_of, exact_target, make_target
 from smile.execute.record import as_rows
 from smile.metrics.wasserstein import Reference
@@ -22,6 +23,7 @@ from smile.runs.progress import progress
 from smile.sampling import Samples, sample, trailing_chains
 from smile.targets import AnalyticTarget
 from smile.tracking import write_bytes_atomic
+from smile.tracking.tracker import Trackers
 
 __all__ = ["Chains", "execute_analytic", "make_chains", "measure"]
 
@@ -54,7 +56,7 @@ def make_chains(config: RunConfig, target: Target, key: jax.Array) -> Chains:
     return Chains(adapted.parameters, step_size, replication)
 
 
-def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
+def execute_analytic(config: RunConfig, run_dir: Path, label: str, trackers: Trackers) -> pd.DataFrame:
     """Samples a known target and measures what is known of it.
 
     Writes ``draws.npz`` and ``parameters.parquet`` where the target is the user's own.
@@ -62,6 +64,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
     Args:
         run_dir: existing folder of the run.
         label: what the progress display calls the run.
+        trackers: that follow it.
 
     Returns:
         The rows of the run.
@@ -90,7 +93,7 @@ def execute_analytic(config: RunConfig, run_dir: Path, label: str) -> pd.DataFra
             num_steps=config.num_steps,
             thinning=config.thinning,
             burn_in=config.burn_in,
-            on_chunk=advance,
+            on_chunk=timed(advance, trackers, num_chains),
         )
     exact_draws = _exact_draws(options)
     values = measure(target, samples, options.moments, exact_draws)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
@@ -21,10 +22,12 @@ from smile import random
 from smile.config.run import NetworkChoices, RunConfig
 from smile.data import source
 from smile.execute import posterior, predictions, results
+from smile.execute.live import Live, timed
 from smile.execute.problem import Network, adapt, algorithm_of, make_network, subsampling_of
 from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
+from smile.extras import is_installed
 from smile.runs.progress import Advance, progress
 from smile.sampling import (
     Batches,
@@ -38,6 +41,7 @@ from smile.sampling import (
     write_draws,
 )  # fmt: skip
 from smile.tracking.figure import save_run_figure
+from smile.tracking.tracker import Trackers
 from smile.tuners import Adapted, AdaptingTuner
 
 __all__ = ["adapt_chains", "execute_network", "sample_chains"]
@@ -45,7 +49,7 @@ __all__ = ["adapt_chains", "execute_network", "sample_chains"]
 _logger = logging.getLogger(__name__)
 
 
-def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFrame:
+def execute_network(config: RunConfig, run_dir: Path, label: str, trackers: Trackers) -> pd.DataFrame:
     """Samples the posterior of a network and evaluates the model average; the deep ensemble becomes a run of its own.
 
     Args:
@@ -53,6 +57,7 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
             ``posterior.smile``, checkpoints and thinned draws while it runs and, with ``target.draws``, the folder
             ``draws``.
         label: what the progress display calls the run.
+        trackers: that follow it.
 
     Returns:
         The rows of the run: one value per step size and metric, whose replication is the seed of the run.
@@ -76,13 +81,16 @@ def execute_network(config: RunConfig, run_dir: Path, label: str) -> pd.DataFram
         ensemble = predictions.one_draw(chosen.target, network, warm.positions)
         results.record_warm_start(config, network, warm, ensemble, time.monotonic() - start)
         starts = adapt_chains(config, network, jnp.asarray(warm.positions), keys[0], adapted_saved, advance)
-        sampled = sample_chains(config, network, starts, keys[1], advance, saved, keepers)
+        live = partial(Live, trackers) if trackers and not config.distributed else None
+        told = timed(advance, trackers, chains)
+        sampled = sample_chains(config, network, starts, keys[1], told, saved, keepers, live)
     values = results.metrics_by_group(network, sampled, ensemble)
     table = pd.DataFrame({"step_size": sampled.step_size, "replication": config.seed, **values})
     results.write_history(run_dir, sampled)
     best = results.best_group(values["validation_lppd"])
     figure = results.figure(config.label, network, sampled, ensemble, best)
-    save_run_figure(run_dir / "figure", figure)
+    if is_installed("matplotlib"):  # whose absence the command has told
+        save_run_figure(run_dir / "figure", figure)
     if thinned is not None:
         metrics = {name: float(value[best]) for name, value in values.items()}
         warm_metrics = predictions.evaluate(network, ensemble, 0, 1)
@@ -178,8 +186,11 @@ def sample_chains(
     advance: Advance,
     saved: Checkpoints | None = None,
     keepers: Sequence[DrawKeeper] = (),
+    live: Callable[[np.ndarray], Live] | None = None,
 ) -> Sampled:
-    """The chains of all step sizes, whose kept draws go to all ``keepers``."""
+    """The chains of all step sizes, whose kept draws go to all ``keepers``; what ``live`` makes of the step sizes is
+    told of the chains while they run.
+    """
     chosen, adapted = config.network, starts.adapted
     assert chosen is not None
     unit, options = _steps_per_unit(chosen, network), chosen.target
@@ -222,6 +233,7 @@ def sample_chains(
         on_chunk=advance,
         on_draws=write if keepers else None,
         has_draws=has if keepers else None,
+        on_look=live and live(given),
     )
     fall = None if adapted.fall is None else np.asarray(adapted.fall)
     return Sampled(result, given, starts.steps, fall)

@@ -13,11 +13,12 @@ import smile
 from smile import provenance
 from smile.config.identity import run_id, to_dict
 from smile.config.run import RunConfig
-from smile.tracking import wandb, write_metrics
+from smile.tracking import write_metrics
 from smile.tracking.config_file import write_config
 from smile.tracking.parquet import METRICS_FILE
+from smile.tracking.tracker import About, Trackers
 
-__all__ = ["as_rows", "finish"]
+__all__ = ["about", "as_rows", "finish"]
 
 
 def as_rows(
@@ -54,17 +55,14 @@ def as_rows(
     )
 
 
-def finish(config: RunConfig, run_dir: Path, rows: pd.DataFrame) -> None:
-    """Writes ``config.yaml`` and ``metrics.parquet``, whose presence means that the run is finished, and the mirror."""
+def about(config: RunConfig) -> About:
+    """What trackers are told before a run."""
+    return About(config.experiment, config.scale, run_id(config), config.label, to_dict(config))
+
+
+def finish(config: RunConfig, run_dir: Path, rows: pd.DataFrame, trackers: Trackers) -> None:
+    """Writes ``config.yaml`` and ``metrics.parquet``, whose presence means that the run is finished."""
     write_config(run_dir, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
     write_metrics(run_dir / METRICS_FILE, rows)
-    wandb.mirror(
-        to_dict(config),
-        rows,
-        mode=config.tracker.wandb.mode,
-        project=config.tracker.wandb.project,
-        group=config.experiment,
-        name=config.label,
-        run_id=wandb.wandb_id(config.experiment, config.scale, run_id(config)),
-        directory=Path(),
-    )
+    figure = run_dir / "figure.png"
+    trackers.finish(rows, figure if figure.is_file() else None)

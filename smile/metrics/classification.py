@@ -29,8 +29,6 @@ class Reliability(NamedTuple):
 
 def metrics(log_probability: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """What ``smile.metrics.predictive.evaluate`` documents; all NaN where a probability is not finite."""
-    from sklearn.metrics import f1_score  # takes a second to import, and analytic targets do without
-
     if np.isnan(log_probability).any():
         return dict.fromkeys(_METRICS, math.nan)
     probability = np.exp(log_probability)
@@ -38,7 +36,7 @@ def metrics(log_probability: np.ndarray, y: np.ndarray) -> dict[str, float]:
     values = (
         log_probability[np.arange(len(y)), y].mean(),
         np.mean(predicted == y),
-        f1_score(y, predicted, labels=np.unique(y), average="macro", zero_division=0),
+        _macro_f1(predicted, y),
         np.mean(np.sum((probability - np.eye(probability.shape[1])[y]) ** 2, axis=1)),
         _ece(reliability(probability, y)),
         _auroc(probability, y),
@@ -65,14 +63,12 @@ def text_metrics(log_probability: np.ndarray, y: np.ndarray) -> dict[str, float]
 
 def unfamiliar_metrics(known: np.ndarray, unfamiliar: np.ndarray) -> dict[str, float]:
     """What ``smile.metrics.predictive.evaluate_unfamiliar`` documents, from largest probabilities."""
-    from sklearn.metrics import roc_auc_score
-
     confidence = np.concatenate([known, unfamiliar])
     if np.isnan(confidence).any():
         return {"unfamiliar_auroc": math.nan, "unfamiliar_confidence": math.nan}
     is_known = np.repeat([True, False], [len(known), len(unfamiliar)])
     return {
-        "unfamiliar_auroc": float(roc_auc_score(is_known, confidence)),
+        "unfamiliar_auroc": _auroc_of(confidence, is_known),
         "unfamiliar_confidence": float(unfamiliar.mean()),
     }
 
@@ -97,12 +93,29 @@ def _ece(bins: Reliability) -> float:
 
 
 def _auroc(probability: np.ndarray, y: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
     classes = [1] if probability.shape[1] == 2 else np.unique(y)
     if len(np.unique(y)) == 1:
         return math.nan
-    return float(np.mean([roc_auc_score(y == k, probability[:, k]) for k in classes]))
+    return float(np.mean([_auroc_of(probability[:, k], y == k) for k in classes]))
+
+
+def _auroc_of(score: np.ndarray, is_positive: np.ndarray) -> float:
+    """The chance that a positive row has a higher score than another, ties half: Mann and Whitney's U by ranks."""
+    _, tie = np.unique(score, return_inverse=True)
+    size = np.bincount(tie)
+    rank = (np.cumsum(size) - (size - 1) / 2)[tie]  # ties share their mean
+    positive = int(is_positive.sum())
+    above = rank[is_positive].sum() - positive * (positive + 1) / 2
+    return float(above / (positive * (len(score) - positive)))
+
+
+def _macro_f1(predicted: np.ndarray, y: np.ndarray) -> float:
+    """The mean over the classes of ``y`` of 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall."""
+    scores = []
+    for k in np.unique(y):
+        said, true = predicted == k, y == k
+        scores.append(2 * np.sum(said & true) / (said.sum() + true.sum()))
+    return float(np.mean(scores))
 
 
 def _aurc(confidence: np.ndarray, error: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from smile.sampling.ensemble import EnsembleResult as EnsembleResult
 from smile.sampling.ensemble import Monitor as Monitor
 from smile.sampling.ensemble import sample_ensemble as sample_ensemble
 from smile.sampling.length import Length as Length
+from smile.sampling.one_step import Look as Look
 from smile.sampling.warm_start import WARM_STARTS as WARM_STARTS
 from smile.sampling.warm_start import Member as Member
 from smile.sampling.warm_start import TrainedEnsemble as TrainedEnsemble

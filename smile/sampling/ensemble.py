@@ -30,6 +30,7 @@ from smile.sampling.devices import (
     shard_chains,
 )
 from smile.sampling.length import Length
+from smile.sampling.one_step import Look, gradients_per_step_of, looking
 from smile.tuners import TunedState
 from smile.tuners.base import TunedAlgorithm
 
@@ -118,6 +119,7 @@ def sample_ensemble(
     on_chunk: Callable[[int], None] = lambda num_steps: None,
     on_draws: Callable[[int, np.ndarray], None] | None = None,
     has_draws: Callable[[Sequence[int]], bool] | None = None,
+    on_look: Callable[[Look], None] | None = None,
 ) -> EnsembleResult:
     """Runs one chain per position.
 
@@ -132,6 +134,7 @@ def sample_ensemble(
         on_draws: called with the chunk's index and its kept draws (draws, chains, dim).
         has_draws: called with the number of draws of every chunk before a checkpoint; where it says that they are not
             what ``on_draws`` was given, all begins anew.
+        on_look: called after every chunk with what chains look like, also for those before a checkpoint; of one host.
 
     Returns:
         Final states and what the monitor made of the draws.
@@ -144,7 +147,7 @@ def sample_ensemble(
     chunk = _chunk(step_chain, chains.at_once, monitor, length, mesh, keeps_draws=on_draws is not None)
 
     tuned = _start(chains, batches, (jax.random.split(key_start, count), batch_keys))
-    gradients_per_step = _gradients_per_step(
+    gradients_per_step = gradients_per_step_of(
         step_chain, data, chains.parameters, (batch_keys, step_keys), tuned
     )
     carry = _Carry(tuned, jnp.zeros(count, jnp.int32), monitor.init(count))
@@ -171,6 +174,12 @@ def sample_ensemble(
                 "draws from before the checkpoint are missing or damaged: sampling from the start"
             )
             checkpoints.clear()
+    look = looking(step_chain, chains.at_once, mesh, (chains.parameters, batch_keys, step_keys, data))
+    if on_look is not None:
+        for index in range(done):
+            on_look(
+                Look(int(ends[index]) * length.thinning, jax.tree.map(lambda rows, i=index: rows[i], history))
+            )
     for index in range(done, num_chunks):
         first = index * draws_per_chunk
         num_draws = int(ends[index]) - first
@@ -182,6 +191,8 @@ def sample_ensemble(
         jax.tree.map(lambda rows, value, i=index: rows.__setitem__(i, np.asarray(value)), history, values)
         if on_draws is not None:
             on_draws(index, np.asarray(gather(draws)).swapaxes(0, 1)[is_kept[first : ends[index]]])
+        if on_look is not None:
+            on_look(look(carry.tuned, int(ends[index]) * length.thinning, values))
         if checkpoints:
             checkpoints.save_if_due(index + 1, (carry, history))
         on_chunk(num_draws * length.thinning)
@@ -283,14 +294,3 @@ def _chunk(
         return carry, draws, replicated(monitor.read(carry.accumulators), mesh)
 
     return chunk
-
-
-def _gradients_per_step(step_chain: Callable[..., Any], data: Any, *chain: Any) -> int:
-    """What the first chain's first step says; a constant, so that XLA drops the step around it."""
-
-    @jax.jit
-    def count(data: Any, *chain: Any) -> jax.Array:
-        first = jax.tree.map(lambda leaf: leaf[0], chain)
-        return step_chain(data, *first, jnp.int32(0))[1].gradient_evaluations
-
-    return int(count(data, *chain))

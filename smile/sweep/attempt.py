@@ -22,6 +22,7 @@ from smile.runs.queue import current_job
 from smile.runs.status import FAILURE_FILE
 from smile.tracking import is_finished, write_text_atomic
 from smile.tracking.parquet import METRICS_FILE
+from smile.tracking.trackers import TrackerConfig
 
 __all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir"]
 
@@ -114,8 +115,7 @@ def _follow(config: RunConfig, label: str) -> Outcome:
     from smile.execute import execute
 
     with tempfile.TemporaryDirectory() as scratch:
-        mirror = replace(config.tracker.wandb, mode="disabled")
-        quiet = replace(config, results_dir=scratch, tracker=replace(config.tracker, wandb=mirror))
+        quiet = replace(config, results_dir=scratch, tracker=TrackerConfig())
         run_dir(quiet).mkdir(parents=True)
         try:
             if (told := _told(config, Outcome("followed"))).state != "followed":

@@ -9,10 +9,11 @@ from typing import Any
 
 from smile.config.memory import check_memory, memory_of_this_machine
 from smile.config.run import RunConfig
+from smile.extras import MissingExtraError, is_installed, missing
 from smile.options import ConfigError
 from smile.sweep.attempt import is_done, prepare_jax, reason_of
 
-__all__ = ["check_early", "own_devices"]
+__all__ = ["absent", "check_early", "own_devices"]
 
 
 @contextmanager
@@ -25,6 +26,21 @@ def own_devices() -> Iterator[None]:
         os.environ.pop("XLA_FLAGS", None)
         if flags is not None:
             os.environ["XLA_FLAGS"] = flags
+
+
+def absent(configs: Sequence[RunConfig]) -> list[str]:
+    """What the runs that are left go on without, as a package is not installed, in sentences.
+
+    Raises:
+        MissingExtraError: where they must not.
+    """
+    left = [config for config in configs if not is_done(config)]
+    lines = [
+        line for tracker in dict.fromkeys(config.tracker for config in left) for line in tracker.absent()
+    ]
+    if any(config.network for config in left) and not is_installed("matplotlib"):
+        lines.append(f"no figures, as they need {missing('matplotlib')}")
+    return lines
 
 
 def check_early(configs: Sequence[RunConfig], *, computes_here: bool = True) -> None:
@@ -88,6 +104,8 @@ def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
     elif isinstance(config.target, AnalyticTarget):
         try:
             config.noise.check(exact_target(config.target))
+        except MissingExtraError:
+            raise
         except ValueError as error:
             factory = config.target.factory
             where = ("target.factory", factory) if factory else ("target", config.target.name)

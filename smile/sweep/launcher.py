@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from smile.extras import need
 from smile.options import ConfigError
 
 __all__ = ["Launcher", "find_launcher"]
@@ -14,7 +15,7 @@ __all__ = ["Launcher", "find_launcher"]
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _CORES = "smile.sweep.workers.supervise"
 _LOCAL = "smile.sweep.background.start"
-_SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+_SLURM = "smile.sweep.submit.submit"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Launcher:
     @property
     def is_ours(self) -> bool:
         """Whether Hydra knows nothing of it."""
-        return self.options.get("_target_") in (_CORES, _LOCAL)
+        return self.options.get("_target_") in (_CORES, _LOCAL, _SLURM)
 
 
 def find_launcher(options: Mapping[str, Any]) -> Launcher:
@@ -47,7 +48,7 @@ def find_launcher(options: Mapping[str, Any]) -> Launcher:
         options: ``hydra.launcher``, without what its interpolations stand for.
 
     Raises:
-        ConfigError: where a number of processes is none.
+        ConfigError: where a number of processes is none, or what hands runs to a Slurm is not installed.
     """
     cores = len(os.sched_getaffinity(0))
     target = options.get("_target_")
@@ -62,6 +63,7 @@ def find_launcher(options: Mapping[str, Any]) -> Launcher:
         given = _number(options, "tasks_per_node", lambda number: number >= 0, valid)
         return Launcher("background", given or cores, 1, options)
     if target == _SLURM:
+        need("submitit", "a launcher for Slurm")
         per_job, jobs = (
             _number(options, name, lambda number: number > 0, "a whole number >= 1")
             for name in ("tasks_per_node", "array_parallelism")

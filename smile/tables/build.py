@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from smile.extras import is_installed, missing
 from smile.tables import omissions
 from smile.tables.cells import DIAGNOSTICS, Cells, Grids, collect, newest_runs, tabulate
 from smile.tables.figure import draw
@@ -74,28 +75,30 @@ class Report(NamedTuple):
 
 
 def build_table(spec: TableSpec, experiment_dir: Path, scale: str) -> Report:
-    """Writes ``table.{md,tex,csv}`` and ``figure.{png,pdf}`` into the experiment directory.
+    """Writes ``table.{md,tex,csv}`` and, with matplotlib, ``figure.{png,pdf}`` into the experiment directory.
 
     Raises:
         FileNotFoundError: where the directory holds no finished run.
         ValueError: where it holds none that the table lists, or none with a metric of the table.
     """
     found = assemble(spec, experiment_dir, scale)
+    draws = is_installed("matplotlib")
+    omitted = [*found.omissions, *([] if draws else [f"No figure: it needs {missing('matplotlib')}."])]
     texts = {
-        "table.md": markdown(found.spec, found.tables, [*found.facts, *found.omissions]),
+        "table.md": markdown(found.spec, found.tables, [*found.facts, *omitted], has_figure=draws),
         "table.tex": latex(found.spec, found.tables),
         "table.csv": csv_text(found.spec, found.tables),
     }
     for name, text in texts.items():
         write_text_atomic(experiment_dir / name, text)
-    figure = found.figure()
-    figures = ("figure.png", "figure.pdf")
+    figures = ("figure.png", "figure.pdf") if draws else ()
+    figure = found.figure() if draws else None
     for name in figures:
+        assert figure is not None
         content = io.BytesIO()
         figure.savefig(content, format=name.rpartition(".")[2], dpi=160)
         write_bytes_atomic(experiment_dir / name, content.getvalue())
-    paths = [experiment_dir / name for name in (*texts, *figures)]
-    return Report(found.spec, found.tables, found.omissions, paths)
+    return Report(found.spec, found.tables, omitted, [experiment_dir / name for name in (*texts, *figures)])
 
 
 def assemble(spec: TableSpec, experiment_dir: Path, scale: str) -> Assembled:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from smile.extras import need
 from smile.tables.cells import Cell, Cells, Grids
 from smile.tables.grid import Grid
 from smile.tables.spec import MOST_DASHES, TableSpec
@@ -57,6 +58,7 @@ def draw(grids: Grids, spec: TableSpec, cells: Cells, metric: str, caption: str 
         metric: a key of ``spec.metrics``.
         caption: what the figure says of its runs.
     """
+    need("matplotlib", "a figure")
     # pyplot would look for a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -31,15 +31,14 @@ _SHORT = {
 }
 
 
-def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str]) -> str:
+def markdown(spec: TableSpec, tables: Tables, facts: Sequence[str], *, has_figure: bool = True) -> str:
     """The whole report: facts, a table for each metric and selection, legend, claims."""
     lines = [
         f"# {spec.title}",
         "",
         *(f"- {fact}" for fact in (*facts, *spec.notes)),
         "",
-        "![figure](figure.png)",
-        "",
+        *(["![figure](figure.png)", ""] if has_figure else []),
     ]
     for (metric, selection), cells in tables.items():
         lines += [f"## {heading(spec, metric, selection)}", ""]

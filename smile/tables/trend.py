@@ -7,6 +7,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
+from smile.extras import need
 from smile.tables.cells import Cells
 from smile.tables.figure import styles
 from smile.tables.spec import TableSpec
@@ -29,6 +30,7 @@ def draw_trend(spec: TableSpec, cells: Cells, metric: str, caption: str = "") ->
         metric: a key of ``spec.metrics``; its ideal value is marked.
         caption: what the figure says of its runs.
     """
+    need("matplotlib", "a figure")
     # pyplot would look for a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

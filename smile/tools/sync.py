@@ -14,10 +14,12 @@ import yaml
 
 from smile.arguments import command_line
 from smile.checksum import DamagedError
+from smile.extras import need
 from smile.runs.compact import read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
 from smile.tracking.config_file import CONFIG_FILE, read_config
 from smile.tracking.parquet import read_metrics
+from smile.tracking.tracker import About
 from smile.tracking.wandb import is_reachable, mirror, wandb_id
 
 __all__ = ["main", "rebuild"]
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        need("wandb", "smile-sync")
         runs = [
             run
             for scale, folder in folders(options).items()
@@ -80,10 +83,8 @@ def rebuild(experiment_dir: Path, experiment: str, scale: str, wandb_dir: Path, 
         if _offline(wandb_dir, identity):
             continue
         config = _config(experiment_dir / "runs" / str(name), merged)
-        mirror(
-            config, rows, mode="offline", project=project, group=experiment,
-            name=_label(rows), run_id=identity, directory=wandb_dir,
-        )  # fmt: skip
+        about = About(experiment, scale, str(name), _label(rows), config, wandb_dir)
+        mirror(about, rows, mode="offline", project=project)
     identities = (wandb_id(experiment, scale, str(name)) for name in table["run_id"].unique())
     return [found[-1] for identity in identities if (found := _offline(wandb_dir, identity))]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from smile.extras import need
 from smile.tracking.files import write_bytes_atomic
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def save_run_figure(stem: str | Path, run: RunFigure) -> None:
 
 def draw_run_figure(run: RunFigure) -> Figure:
     """The figure itself."""
+    need("matplotlib", "a figure")
     # pyplot would look for a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

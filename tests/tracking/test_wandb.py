@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from smile.tracking.tracker import About
 from smile.tracking.wandb import mirror
 
 ROWS = pd.DataFrame(
@@ -22,14 +23,16 @@ ROWS = pd.DataFrame(
     }
 )  # fmt: skip
 
-ARGUMENTS: dict[str, Any] = {"project": "p", "group": "g", "name": "n", "run_id": "abc123"}
+
+def about(directory: Path, config: dict[str, Any] | None = None) -> About:
+    return About("g", "smoke", "abc123", "n", config or {}, directory)
 
 
 def test_offline_writes_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: Any) -> None:
     pytest.importorskip("wandb")
-    mirror({"target": {"name": "icg"}}, ROWS, mode="offline", directory=tmp_path, **ARGUMENTS)
+    mirror(about(tmp_path, {"target": {"name": "icg"}}), ROWS, mode="offline", project="p")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(list(tmp_path.glob("wandb/offline-run-*-abc123/run-abc123.wandb"))) == 1
+    assert len(list(tmp_path.glob("wandb/offline-run-*-abc123/run-g-smoke-abc123.wandb"))) == 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -37,14 +40,14 @@ def test_offline_writes_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str],
 def test_broken_wandb_is_one_warning(tmp_path: Path, monkeypatch: Any, caplog: Any, broken: Any) -> None:
     monkeypatch.setitem(sys.modules, "wandb", broken)
     with caplog.at_level(logging.WARNING):
-        mirror({}, ROWS, mode="auto", directory=tmp_path, **ARGUMENTS)
+        mirror(about(tmp_path), ROWS, mode="auto", project="p")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "abc123 is not mirrored" in caplog.text
 
 
 def test_disabled_does_not_import(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    mirror({}, ROWS, mode="disabled", directory=tmp_path, **ARGUMENTS)
+    mirror(about(tmp_path), ROWS, mode="disabled", project="p")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -62,10 +65,10 @@ def test_auto_is_online_with_a_key(tmp_path: Path, monkeypatch: Any, key: str, e
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("WANDB_API_KEY", key)
-    mirror({"a": {"b": 1}, "c": [1, 2]}, ROWS, mode="auto", directory=tmp_path, **ARGUMENTS)
+    mirror(about(tmp_path, {"a": {"b": 1}, "c": [1, 2]}), ROWS, mode="auto", project="p")
     assert seen["mode"] == expected
     assert seen["config"] == {"a.b": 1, "c": [1, 2]}
-    assert (seen["id"], seen["group"]) == ("abc123", "g")
+    assert (seen["id"], seen["group"]) == ("g-smoke-abc123", "g")
 
 
 def test_a_server_that_does_not_answer_costs_seconds_and_the_run_stays_offline(
@@ -84,7 +87,7 @@ def test_a_server_that_does_not_answer_costs_seconds_and_the_run_stays_offline(
             monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{address[1]}")
             monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
             start = time.monotonic()
-            mirror({}, ROWS, mode="auto", directory=tmp_path, **ARGUMENTS)
+            mirror(about(tmp_path), ROWS, mode="auto", project="p")
             assert time.monotonic() - start < 60  # a connection gives up by itself after two minutes
-    assert "does not answer; run abc123 waits for smile-sync" in caplog.text
+    assert "does not answer; run g-smoke-abc123 waits for smile-sync" in caplog.text
     assert len(list(tmp_path.glob("wandb/offline-run-*-abc123"))) == 1

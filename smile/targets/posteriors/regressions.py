@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smile.extras import need
 from smile.targets.posteriors.rows import RowModel
 
 __all__ = ["logistic", "poisson", "softmax", "standard_normal", "standardised", "student_t", "table"]
@@ -28,6 +29,7 @@ def logistic() -> RowModel:
 
 def softmax() -> RowModel:
     """The digit from 64 pixels and an intercept, one coefficient for each class (N = 1797, d = 650)."""
+    need("sklearn", "target=digits_softmax")
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -75,6 +77,7 @@ def standard_normal(position: jax.Array) -> jax.Array:
 @cache
 def table(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features and the raw target of a data set of scikit-learn."""
+    need("sklearn", f"a posterior of the {name} data")
     from sklearn import datasets  # here: it takes a second
 
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
