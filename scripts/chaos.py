@@ -81,7 +81,8 @@ def chaos(
             if worker.poll() is not None:
                 assert worker.returncode == 0, f"a worker that nobody killed returned {worker.returncode}"
                 del workers[place]
-        if time.monotonic() >= next_kill and workers and time.monotonic() - start < seconds:
+        is_under_fire = not kills or time.monotonic() - start < seconds
+        if time.monotonic() >= next_kill and workers and is_under_fire:
             place = rng.choice(list(workers))
             at = [
                 run for run in survey(experiment).of("running") if run.status.owner.pid == workers[place].pid

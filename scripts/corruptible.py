@@ -104,7 +104,7 @@ def make_lock(folder: Path) -> list[Path]:
 def synchronised(folder: Path) -> str:
     """What smile-sync sends to wandb as the config."""
     sent: list[Any] = []
-    with mock.patch.object(sync, "mirror", lambda config, *_, **__: sent.append(config)):
+    with mock.patch.object(sync, "mirror", lambda about, *_, **__: sent.append(about.config)):
         sync.rebuild(runs_of(folder), "adhoc", "smoke", folder, "smile")
     return json.dumps(sent, sort_keys=True)
 

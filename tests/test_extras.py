@@ -51,9 +51,10 @@ def test_what_is_missing_and_wanted_is_one_line(
 ) -> None:
     from smile.data import load_dataset
     from smile.execute.problem import exact_target
+    from smile.targets.posteriors.options import row_model
     from smile.targets.posteriors.regressions import table
 
-    for cached in (load_dataset, exact_target, table):
+    for cached in (load_dataset, exact_target, row_model, table):
         cached.cache_clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["smile"])
