@@ -39,6 +39,7 @@ LEGEND = (
     "—: no run, none with this metric, or too few replications to choose and report apart."
 )
 
+_ROUNDING = 1e-12
 _MOST_DECIMALS = 5
 _LARGE = 1e5  # what is as large is written with an exponent
 _EDGES = {"": "", "low": "↓", "high": "↑"}
@@ -109,8 +110,9 @@ def _interval(cell: Cell) -> str:
 
 def _decimals(mean: float, error: float) -> int:
     """Three as in print, more where the mean would lose its second digit or the error its first."""
+    least = _ROUNDING * abs(mean)  # what equal numbers differ by, on average, is no error
     digits = [
-        extra - math.floor(math.log10(x)) for x, extra in ((abs(mean), 1), (error, 0)) if 0 < x < math.inf
+        extra - math.floor(math.log10(x)) for x, extra in ((abs(mean), 1), (error, 0)) if least < x < math.inf
     ]
     return max(3, *digits) if digits else 3
 
