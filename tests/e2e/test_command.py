@@ -83,7 +83,7 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
 
 
 KILLED = {
-    "psmile": ["+method=psmile", "num_steps=6000", "burn_in=3000", "thinning=150"],
+    "psmile": ["+method=psmile", "num_steps=3600", "burn_in=1800", "thinning=150"],
     "mile": ["+method=mile", "num_steps=2400", "burn_in=2000", "thinning=50"],
 }
 KILLS = {"psmile": 2, "mile": 2}
