@@ -2,9 +2,8 @@
 
 Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
 
-Hydra has no public way to compose what its sweeper would: what is imported here from ``hydra._internal`` may change
-with any minor release. Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module
-again.
+Hydra has no public way to compose what its sweeper would: ``hydra._internal`` may change with any minor release.
+Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module again.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from smile import __version__
 from smile.composition import CONFIG_NAME, Loader
@@ -291,5 +291,10 @@ def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> 
     return UnknownOptionError(key, [n for n in names if n != "name"], among)
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _first_line(error: BaseException) -> str:
+    """What an exception says, or the one it came from, and of which option or where in which file."""
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"valid YAML in {mark.name}, line {mark.line + 1} ({error.problem})"
+    if not (text := str(error).strip()):
+        return _first_line(error.__cause__) if error.__cause__ else type(error).__name__
+    return text.splitlines()[0] + (f" ({option})" if (option := getattr(error, "full_key", None)) else "")
