@@ -55,6 +55,7 @@ TEXTS = {
     "study",
 }
 WORDS = {"inf": (None, float("inf")), "none": (None, "none"), "null": (None,)}
+WORDS["1e999"] = WORDS["inf"]  # as a number it is infinite, too
 
 WRONG = [
     "banana",
