@@ -255,8 +255,8 @@ def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], An
         key, equals, value = error.override.partition("=")
         if re.search(r"(^|[.+~])\d", key):  # of which Hydra makes no name
             raise UnknownOptionError(key.lstrip("+~"), "the options that smile --help lists") from None
-        valid = f"a value that Hydra can read; {error.message.splitlines()[0]}" if equals else "option=value"
-        raise ConfigError(key, value if equals else "no value", valid) from None
+        what = f"a value that Hydra can read; {error.message.splitlines()[0]}" if equals else "option=value"
+        raise ConfigError(key, value if equals else "no value", what) from None
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         valid = error.options or loader.get_group_options(group) or _first_line(error)
