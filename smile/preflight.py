@@ -211,13 +211,9 @@ def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:
 
 def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
     cfg = _guarded(partial(loader.compose, overrides))
-    from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
-        parse,
-        resolved,
-    )
+    from smile.config.parse import parse_resolved  # here: a wrong name is answered before jax is imported
 
-    config = parse(cfg)
-    return Job(config, resolved(cfg, config))
+    return Job(*parse_resolved(cfg))
 
 
 @contextmanager
