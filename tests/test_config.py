@@ -61,7 +61,12 @@ def test_rotations_compose(choice: str) -> None:
 
 BASELINES = ("table1_baseline", "table1_baseline_grid", "uci_full_batch")  # one column for all rows
 
-DESK = ("ablation_batch_size", "figure1", "figure2", "fmnist")  # networks with a protocol of a night of two cores
+DESK = (
+    "ablation_batch_size",
+    "figure1",
+    "figure2",
+    "fmnist",
+)  # networks with a protocol of a night of two cores
 
 BLOCKS = {
     "uci": ["data=energy"],
