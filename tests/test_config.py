@@ -62,6 +62,13 @@ def test_rotations_compose(choice: str) -> None:
 
 BASELINES = ("table1_baseline", "table1_baseline_grid", "uci_full_batch")  # one column for all rows
 
+DESK = (
+    "ablation_batch_size",
+    "figure1",
+    "figure2",
+    "fmnist",
+)  # networks with a protocol of a night of two cores
+
 BLOCKS = {
     "uci": ["data=energy"],
     "small_tables": ["data=wine"],
@@ -78,6 +85,8 @@ def test_every_preset_parses_at_every_scale_into_runs_of_a_table(preset: str) ->
         block = ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])]
     for scale in SCALES:
         if scale == "full" and not is_analytic:  # networks have the published length at most
+            continue
+        if scale == "desk" and not is_analytic and preset not in DESK:
             continue
         configs = jobs(f"+experiment={preset}", f"scale={scale}", *(block if scale != "paper" else []))
         assert configs and all(config.experiment in table_names() for config in configs)
@@ -98,6 +107,14 @@ def _is_known_to_its_table(config: RunConfig) -> None:
         "data": config.data.name if config.data else "none",
     }
     assert all(values[key] in spec.labels[key] for key in spec.keys), values
+
+
+@pytest.mark.parametrize(("preset", "runs"), [("figure1", 15), ("figure2", 9), ("fmnist", 12)])
+def test_a_night_at_the_desk_has_three_seeds_and_more_than_a_thousand_steps(preset: str, runs: int) -> None:
+    configs = jobs(f"+experiment={preset}", "scale=desk")
+    assert len(configs) == runs
+    assert {config.seed for config in configs} == {1, 2, 3}
+    assert all(config.num_steps > 1000 and len(config.step_size) == 4 for config in configs)
 
 
 @pytest.mark.parametrize(
