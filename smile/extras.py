@@ -25,6 +25,7 @@ EXTRAS = {
     "huggingface_hub": _Extra("huggingface_hub", "images"),
     "matplotlib": _Extra("matplotlib", "plots"),
     "openpyxl": _Extra("openpyxl", "data"),
+    "optuna": _Extra("optuna", "optuna"),
     "sklearn": _Extra("scikit-learn", "data"),
     "submitit": _Extra("submitit", "slurm"),
     "tensorboardX": _Extra("tensorboardX", "tensorboard"),
