@@ -23,6 +23,7 @@ EXTRAS = {
     "PIL": _Extra("Pillow", "images"),
     "arviz_base": _Extra("arviz-base", "arviz"),
     "datasets": _Extra("datasets", "images"),
+    "equinox": _Extra("equinox", "equinox"),
     "matplotlib": _Extra("matplotlib", "plots"),
     "openpyxl": _Extra("openpyxl", "data"),
     "sklearn": _Extra("scikit-learn", "data"),
