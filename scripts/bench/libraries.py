@@ -52,8 +52,8 @@ def report(output: Path, bde: Path, tables: list[str], directory: Path | None) -
             differences(part),
         ]
     paragraphs.append(
-        "Gradients are those of a member, at most: a warm start may stop early. What differs is how many rows they read:"
-        " bde knows full batches alone, an epoch of its warm start is one gradient, and a step of MCLMC two."
+        "Gradients are those of a member, at most: a warm start may stop early. What differs is how many rows they"
+        " read: bde knows full batches alone, an epoch of its warm start is one gradient, and a step of MCLMC two."
     )
     command = "python scripts/bench --only libraries --bde PYTHON_WITH_BDE"
     write(output, "libraries", paragraphs, frame, command=command)

@@ -36,8 +36,8 @@ def report(output: Path) -> None:
     paragraphs = [
         "# Predictions of many rows",
         f"{machine()}. `Fit.predict` of {PREDICTED:,} rows, then `Fit.interval` of {BOUNDED:,}, with a network 16-16-1"
-        f" on {FEATURES} columns, float32, one thread; draws are random, as their values change neither time nor memory."
-        " Compilation included.",
+        f" on {FEATURES} columns, float32, one thread; draws are random, as their values change neither time nor"
+        " memory. Compilation included.",
         markdown(table),
     ]
     write(output, "predict", paragraphs, table, command="python scripts/bench --only predict")
