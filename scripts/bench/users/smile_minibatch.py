@@ -15,14 +15,4 @@ def predict(fit, x):
 
 # ---- measured ------------------------------------------------------------------------------------
 
-
-def draws(fit, x):
-    from smile_draws import draws
-
-    return draws(fit, x)
-
-
-def work(fit, rows):
-    from smile_draws import work
-
-    return work(fit, rows)
+from smile_draws import draws, work  # noqa: E402, F401
