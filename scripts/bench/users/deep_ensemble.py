@@ -6,20 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+net = nn.Sequential([nn.Dense(16), nn.relu, nn.Dense(16), nn.relu, nn.Dense(2)])
+optimiser = optax.adamw(1e-2, weight_decay=5e-3)
 STEPS, BATCH = 4020, 64
 
 
-class Net(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-        for width in (16, 16):
-            x = nn.relu(nn.Dense(width)(x))
-        mean, log_sd = nn.Dense(2)(x).T
-        return mean, log_sd
-
-
 def loss(params, x, y):
-    mean, log_sd = Net().apply(params, x)
+    mean, log_sd = net.apply(params, x).T
     return jnp.mean(0.5 * ((y - mean) / jnp.exp(log_sd)) ** 2 + log_sd)
 
 
@@ -28,7 +21,6 @@ def fit(x, y, seed):
     train, validation = np.split(order, [int(0.875 * len(y))])
     scale = x[train].mean(0), x[train].std(0), y[train].mean(), y[train].std()
     x, y = jnp.asarray((x - scale[0]) / scale[1]), jnp.asarray((y - scale[2]) / scale[3])
-    optimiser = optax.adamw(1e-2, weight_decay=5e-3)
 
     def step(carry, key):
         params, state, best, lowest = carry
@@ -40,7 +32,7 @@ def fit(x, y, seed):
         return (params, state, best, jnp.minimum(now, lowest)), None
 
     def member(key):
-        params = Net().init(key, x[:1])
+        params = net.init(key, x[:1])
         start = (params, optimiser.init(params), params, jnp.inf)
         return jax.lax.scan(step, start, jax.random.split(key, STEPS))[0][2]
 
@@ -49,7 +41,7 @@ def fit(x, y, seed):
 
 def members(fit, x):
     scale, params = fit
-    mean, log_sd = jax.vmap(lambda one: Net().apply(one, (x - scale[0]) / scale[1]))(params)
+    mean, log_sd = jnp.moveaxis(jax.vmap(net.apply, (0, None))(params, (x - scale[0]) / scale[1]), -1, 0)
     return scale[2] + scale[3] * mean, scale[3] * jnp.exp(log_sd)
 
 
