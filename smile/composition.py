@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from smile.choices import config_folders
+from smile.config import recommended as recommended  # its resolvers, which lists of defaults use
 
 __all__ = ["CONFIG_NAME", "Loader"]
 

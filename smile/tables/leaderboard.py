@@ -120,7 +120,8 @@ def leaderboard(spec: TableSpec, experiment_dir: Path, scale: str) -> Leaderboar
 def _open(spec: TableSpec, experiment_dir: Path) -> TableSpec:
     """The table with a column for every sampler that has runs."""
     rows = read_table(experiment_dir, ["run_id", "sampler"])
-    there = [] if rows is None else sorted(set(rows["sampler"].to_pylist()) - set(spec.labels["sampler"]))
+    known = {*spec.labels["sampler"], *(found.where.get("sampler") for found in spec.baselines.values())}
+    there = [] if rows is None else sorted(set(rows["sampler"].to_pylist()) - known)
     labels = spec.labels["sampler"] | {name: name for name in there}
     return replace(spec, labels=spec.labels | {"sampler": labels})
 
