@@ -71,7 +71,7 @@ uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharin
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)
 	$(BIN)/smile-table uci_batch_size --scale $(scale)
 
-fmnist: $(STAMP)  ## LeNet on Fashion-MNIST, four methods; scale=smoke|quick|paper args=data.dir=folder
+fmnist: $(STAMP)  ## LeNet on Fashion-MNIST, four methods; scale=smoke|quick|desk|paper args=data.dir=folder
 figure1: $(STAMP)  ## ResNet-7 on CIFAR-10: gain over the deep ensemble against the step size; scale=, args=data.dir=folder
 figure2: $(STAMP)  ## nanoGPT on modern Shakespeare: perplexity against the step size; scale=, args=data.dir=folder
 resnet18: $(STAMP)  ## ResNet-18 on CIFAR-10 (paper: for GPUs); scale=, args='data.dir=folder hydra/launcher=slurm_gpu'

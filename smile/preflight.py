@@ -2,9 +2,8 @@
 
 Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
 
-Hydra has no public way to compose what its sweeper would: what is imported here from ``hydra._internal`` may change
-with any minor release. Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module
-again.
+Hydra has no public way to compose what its sweeper would: ``hydra._internal`` may change with any minor release.
+Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module again.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from smile import __version__
 from smile.composition import CONFIG_NAME, Loader
@@ -211,13 +211,9 @@ def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:
 
 def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
     cfg = _guarded(partial(loader.compose, overrides))
-    from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
-        parse,
-        resolved,
-    )
+    from smile.config.parse import parse_resolved  # here: a wrong name is answered before jax is imported
 
-    config = parse(cfg)
-    return Job(config, resolved(cfg, config))
+    return Job(*parse_resolved(cfg))
 
 
 @contextmanager
@@ -253,11 +249,10 @@ def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], An
         raise
     except OverrideParseException as error:
         key, equals, value = error.override.partition("=")
-        if not equals:
-            raise ConfigError(key, "no value", "option=value") from None
-        raise ConfigError(
-            key, value, f"a value that Hydra can read; {error.message.splitlines()[0]}"
-        ) from None
+        if re.search(r"(^|[.+~])\d", key):  # of which Hydra makes no name
+            raise UnknownOptionError(key.lstrip("+~"), "the options that smile --help lists") from None
+        what = f"a value that Hydra can read; {error.message.splitlines()[0]}" if equals else "option=value"
+        raise ConfigError(key, value if equals else "no value", what) from None
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         valid = error.options or loader.get_group_options(group) or _first_line(error)
@@ -291,5 +286,10 @@ def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> 
     return UnknownOptionError(key, [n for n in names if n != "name"], among)
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _first_line(error: BaseException) -> str:
+    """What an exception says, or the one it came from, and of which option or where in which file."""
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"valid YAML in {mark.name}, line {mark.line + 1} ({error.problem})"
+    if not (text := str(error).strip()):
+        return _first_line(error.__cause__) if error.__cause__ else type(error).__name__
+    return text.splitlines()[0] + (f" ({option})" if (option := getattr(error, "full_key", None)) else "")

@@ -24,7 +24,7 @@ def by_noise(noise: str, of_batches: T, added: T) -> T:
 
 def in_epochs(distance: float, target: str, batch_size: int | str | None, elsewhere: float) -> float:
     """The step size of which an epoch makes ``distance``, of posteriors of rows; ``elsewhere`` of other targets."""
-    from smile.targets.posteriors import POSTERIORS, row_model  # here: it imports jax
+    from smile.targets.posteriors.options import POSTERIORS, row_model  # here: it imports jax
 
     if target not in POSTERIORS:
         return elsewhere

@@ -14,13 +14,14 @@ def leaderboard_page(found: Leaderboard) -> str:
     """The document."""
     first, *_ = found.order.rows
     lead = (
-        f"{len(found.order.rows)} samplers, {len(found.sheets)} posteriors; ahead is {first[0]}: {first[1]}."
+        f"{len(found.order.rows)} samplers, {len(found.sheets)} targets: {first[0]} is ahead, with {first[1]} of its "
+        "rivals beaten."
     )
     return page(
         found.title,
         lead,
         section(found.order.title, _sheet(found.order, best=0)),
-        section("Posterior by posterior", *(folded(sheet.title, _sheet(sheet)) for sheet in found.sheets)),
+        section("Target by target", *(folded(sheet.title, _sheet(sheet)) for sheet in found.sheets)),
         section("How to read it", element("p", LEGEND), items(found.facts)),
     )
 

@@ -93,4 +93,4 @@ def test_a_board_of_those_who_ran_those_who_cannot_and_a_newcomer(spec: TableSpe
     assert "- Cannot be run, sampler = psmile and noise = none: it has no noise to learn from." in text
     assert "- Not run: pSMILE-naive, MCLMC." in text
     page = leaderboard_page(board)
-    assert "newcomer" in page and "no run" in page and "ahead is SMILE-naive: 100 %" in page
+    assert "newcomer" in page and "no run" in page and "SMILE-naive is ahead, with 100 %" in page
