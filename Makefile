@@ -14,7 +14,7 @@ cases ?= 3000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign docs test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -91,6 +91,15 @@ posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS
 	$(BIN)/smile +experiment=posteriors_full_batch scale=$(scale)
 	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
 	$(BIN)/smile-table posteriors --scale $(scale)
+
+leaderboard: $(STAMP)  ## samplers against each other on posteriors, from the Parquet; sampler=name runs one of a package of yours first
+	$(if $(sampler),$(BIN)/smile +experiment=posteriors scale=$(scale) sampler=$(sampler) $(args))
+	$(BIN)/smile-report posteriors --leaderboard --scale $(scale)
+
+recommended: $(STAMP)  ## the candidates of +method=recommended on fresh replications of the posteriors; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=recommended scale=$(scale)
+	$(BIN)/smile +experiment=recommended_independent scale=$(scale)
+	$(BIN)/smile-table recommended --scale $(scale)
 
 references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
 	$(BIN)/python scripts/references.py
