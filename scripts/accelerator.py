@@ -187,9 +187,9 @@ def paragraphs(head: Sequence[str], rows: Sequence[dict[str, Any]], left: Sequen
     if single:
         found += [
             "One chain of pSMILE: batches drawn on the device, kernel and tuner in one loop, state donated; the median"
-            " of interleaved repetitions. The ratio is to the same batches and two gradients, nothing else (goal: 1.1 at"
-            " most). FLOP are those of two gradients as XLA counts them, memory is what XLA plans for the program. The"
-            " cache is JAX's persistent one.",
+            " of interleaved repetitions. The ratio is to the same batches and two gradients, nothing else (goal: 1.1"
+            " at most). FLOP are those of two gradients as XLA counts them, memory is what XLA plans for the program."
+            " The cache is JAX's persistent one.",
             markdown(pd.DataFrame(single)),
         ]
     if several:

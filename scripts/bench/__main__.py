@@ -3,6 +3,7 @@
     python scripts/bench                    # all of it, about ten minutes; writes results/bench/*.{md,csv}
     python scripts/bench --only network     # or analytic
     python scripts/bench --only models      # full-size networks at their published batches
+    python scripts/bench --only profile     # where the time of one step of ResNet-7 and GPT goes
 
 The limit of a sampler is a chain that draws the same noise, makes the same variates and evaluates the same number of
 gradients, in the same compiled loop, and does nothing else with them. Each measurement is a process of its own, pinned
@@ -24,7 +25,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100_000, help="steps per chain (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
     parser.add_argument(
-        "--only", choices=("analytic", "network", "models"), help="one of them; default: analytic and network"
+        "--only",
+        choices=("analytic", "network", "models", "profile"),
+        help="one of them; default: analytic and network",
     )
     parser.add_argument("--names", help="which models, such as lenet,vit; default: all")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)  # what process.in_own_process asks for
@@ -47,6 +50,10 @@ def main() -> None:
         import models
 
         models.report(options.output, options.names.split(",") if options.names else list(models.MODELS))
+    if options.only == "profile":
+        import anatomy
+
+        anatomy.report(options.output, options.names.split(",") if options.names else list(anatomy.NETWORKS))
 
 
 if __name__ == "__main__":

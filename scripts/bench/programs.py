@@ -43,7 +43,7 @@ class Work(NamedTuple):
     """A network on random data of the shapes and types of real ones: speed does not depend on the values.
 
     Attributes:
-        overrides: that compose its config; more of them choose another sampler or tuner.
+        overrides: that compose its config, but for the method.
         network: posterior, model, data and batch size.
         source: of the batches, data on the device.
         position: of one chain, (dim,).
@@ -59,13 +59,14 @@ class Work(NamedTuple):
 
 def has_half_precision(name: str) -> bool:
     """Whether the network has ``model.dtype``."""
-    return isinstance(_config(*_preset(name, "smoke")).model, MixedPrecision)
+    return isinstance(_config("psmile", *_preset(name, "smoke")).model, MixedPrecision)
 
 
-def work(name: str, scale: str, *, dtype: str = "float32", precision: str | None = None) -> Work:
-    """One of ``EXPERIMENTS`` as its preset has it at that scale."""
-    overrides = (*_preset(name, scale), *([] if dtype == "float32" else [f"model.dtype={dtype}"]))
-    config = _config(*overrides)
+def work(name: str, scale: str, *options: str, dtype: str = "float32", precision: str | None = None) -> Work:
+    """One of ``EXPERIMENTS`` as its preset has it at that scale, but for ``options``."""
+    half = [] if dtype == "float32" else [f"model.dtype={dtype}"]
+    overrides = (*_preset(name, scale), *half, *options)
+    config = _config("psmile", *overrides)
     chosen = config.network
     assert chosen is not None
     rows = 2 * chosen.target.batch_size if isinstance(chosen.target.batch_size, int) else ROWS
@@ -80,13 +81,13 @@ def work(name: str, scale: str, *, dtype: str = "float32", precision: str | None
 
 
 @cache
-def _config(*overrides: str) -> RunConfig:
-    return compose(overrides)
+def _config(method: str, *overrides: str) -> RunConfig:
+    return compose([*overrides, f"+method={method}"])
 
 
 def _preset(name: str, scale: str) -> tuple[str, ...]:
     experiment = f"+experiment={EXPERIMENTS[name]}"
-    return experiment, f"scale={scale}", "+method=psmile", "seed=1", "hydra.mode=RUN"
+    return experiment, f"scale={scale}", "seed=1", "hydra.mode=RUN"
 
 
 def _data(name: str, rows: int, side: int | None, context: int | None) -> Dataset:
@@ -112,9 +113,9 @@ def _data(name: str, rows: int, side: int | None, context: int | None) -> Datase
 # ---- what a chain does ---------------------------------------------------------------------------
 
 
-def step_of(work: Work, *method: str) -> tuple[Any, Body]:
-    """State of one chain, and one step of it: batch, kernel and tuner; pSMILE unless ``method`` says otherwise."""
-    config, posterior = _config(*work.overrides, *method), work.network.posterior
+def step_of(work: Work, method: str = "psmile") -> tuple[Any, Body]:
+    """State of one chain, and one step of it: batch, kernel and tuner of a ``conf/method``."""
+    config, posterior = _config(method, *work.overrides), work.network.posterior
     subsampling = subsampling_of(posterior, work.network.batch_size)
     algorithm = algorithm_of(config, posterior.logdensity, 10_000, subsampling=subsampling).of(())
     data, (key_start, key_step) = work.source.data, jax.random.split(random.key(1))
@@ -141,6 +142,38 @@ def gradients_of(work: Work, count: int) -> tuple[Any, Body]:
         return position
 
     return work.position, body
+
+
+def batches_of(work: Work) -> tuple[Any, Body]:
+    """The batch of a step, of which every number is read, and nothing else."""
+
+    def body(data: Any, total: jax.Array, step: jax.Array) -> jax.Array:
+        batch = batch_of(work, data, step)
+        return total + sum(jnp.sum(leaf.astype(jnp.float32)) for leaf in jax.tree.leaves(batch))
+
+    return jnp.zeros(()), body
+
+
+def gradients_by_leaf_of(work: Work, count: int) -> tuple[Any, Body]:
+    """As ``gradients_of``, with respect to the parameters as the network has them, not to one vector of them all."""
+    posterior, model = work.network.posterior, work.network.model
+
+    def logdensity(params: Any, batch: Any) -> jax.Array:
+        x, y = batch
+        prediction = posterior.likelihood.predict(model.apply(params, x), jnp.zeros(()))
+        log_prior = -0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        return log_prior + posterior.num_rows / y.shape[0] * jnp.sum(
+            posterior.likelihood.log_prob(prediction, y)
+        )
+
+    def body(data: Any, params: Any, step: jax.Array) -> Any:
+        batch = batch_of(work, data, step)
+        for _ in range(count):
+            gradient = jax.grad(logdensity)(params, batch)
+            params = jax.tree.map(lambda leaf, by: leaf + 1e-12 * by, params, gradient)
+        return params
+
+    return posterior.split(work.position)[0], body
 
 
 def batch_of(work: Work, data: Any, step: jax.Array) -> Any:
