@@ -4,6 +4,7 @@
     python scripts/bench --only network     # or analytic
     python scripts/bench --only models      # full-size networks at their published batches
     python scripts/bench --only profile     # where the time of one step of ResNet-7 and GPT goes
+    python scripts/bench --only convolution # XLA's convolutions beside products of shifted images, on a CPU
 
 The limit of a sampler is a chain that draws the same noise, makes the same variates and evaluates the same number of
 gradients, in the same compiled loop, and does nothing else with them. Each measurement is a process of its own, pinned
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
     parser.add_argument(
         "--only",
-        choices=("analytic", "network", "models", "profile"),
+        choices=("analytic", "network", "models", "profile", "convolution"),
         help="one of them; default: analytic and network",
     )
     parser.add_argument("--names", help="which models, such as lenet,vit; default: all")
@@ -54,6 +55,10 @@ def main() -> None:
         import anatomy
 
         anatomy.report(options.output, options.names.split(",") if options.names else list(anatomy.NETWORKS))
+    if options.only == "convolution":
+        import convolution
+
+        convolution.report(options.output)
 
 
 if __name__ == "__main__":
