@@ -22,9 +22,10 @@ class _Extra(NamedTuple):
 EXTRAS = {
     "PIL": _Extra("Pillow", "images"),
     "arviz_base": _Extra("arviz-base", "arviz"),
-    "datasets": _Extra("datasets", "images"),
+    "huggingface_hub": _Extra("huggingface_hub", "images"),
     "matplotlib": _Extra("matplotlib", "plots"),
     "openpyxl": _Extra("openpyxl", "data"),
+    "optuna": _Extra("optuna", "optuna"),
     "sklearn": _Extra("scikit-learn", "data"),
     "submitit": _Extra("submitit", "slurm"),
     "tensorboardX": _Extra("tensorboardX", "tensorboard"),

@@ -55,7 +55,13 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raises ``Preempted`` where somebody has asked; to be called where stopping loses nothing."""
+    """Raises ``Preempted`` where somebody has asked; to be called where stopping loses nothing.
+
+    Raises:
+        KeyboardInterrupt: where it was Ctrl-C, whose own exception Python drops in a finaliser, such as JAX's.
+    """
+    if _reason == signal.SIGINT.name:
+        raise KeyboardInterrupt
     if _reason:
         raise Preempted(_reason)
 
@@ -122,7 +128,7 @@ def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float
 
     def listen() -> None:
         while number := os.read(source, 1)[0]:
-            if number in SIGNALS:
+            if number in (*SIGNALS, signal.SIGINT):
                 request(signal.Signals(number).name)
             if number == signal.SIGUSR2 and on_overdue and not ended.wait(grace_seconds):
                 on_overdue()
@@ -134,13 +140,13 @@ def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float
     try:
         yield
     finally:
-        clear()
         ended.set()
         signal.set_wakeup_fd(wakeup)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         os.write(sink, b"\0")
         thread.join(timeout=1)
+        clear()
         if not thread.is_alive():  # on_overdue may still be at work, and then the process ends anyway
             os.close(source)
             os.close(sink)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,3 +329,21 @@ def test_what_is_no_step_size_is_refused_in_one_line(value: object) -> None:
     with pytest.raises(ConfigError, match=r"^step_size: got ") as caught:
         parse_step_size(value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("step_size: [1e-3", "mine.yaml, line 3 (expected ',' or ']'"),
+        ("a: 1\n\tb: 2", "mine.yaml, line 3 (found character '\\t'"),
+        ("step_size: ${a.b_${c}}", "token recognition error at: '{' (step_size)"),
+        ("step_size: ${nowhere}", "Interpolation key 'nowhere' not found"),
+    ],
+)
+def test_a_wrong_line_of_ones_own_yaml_is_told(line: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        jobs("--config-dir", str(tmp_path), "+experiment=mine")
+    assert said in str(caught.value)

@@ -44,6 +44,27 @@ def test_no_except_exception_swallows_it() -> None:
         stop.check()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_finaliser_drops_is_heard_all_the_same() -> None:
+    """Python drops what a finaliser raises, and JAX has one that runs at any time."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            wait(lambda: False, 0.1)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with stop.listening():
+            Garbage()
+            wait(stop.requested)
+            with pytest.raises(KeyboardInterrupt):
+                stop.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not stop.requested()
+
+
 def test_whoever_does_not_stop_in_time_is_overdue() -> None:
     called = threading.Event()
     with stop.listening(called.set, grace_seconds=0.1):
