@@ -13,8 +13,9 @@ __all__ = ["Conv", "shifted"]
 class Conv(nn.Module):
     """``nn.Conv`` with its parameters, as a matrix product on CPUs.
 
-    XLA's CPU convolutions inside a loop are many times slower than outside (up to 70 times on ResNet7); a product of
-    shifted images and the kernel is as fast in both. Accelerators keep the convolution, which needs less memory.
+    XLA's CPU convolutions inside a loop are many times slower than outside (up to 70 times on ResNet7), whatever its
+    flags for oneDNN say (jax 0.10.2); a product of shifted images and the kernel is as fast in both. Accelerators keep
+    the convolution, which needs less memory.
 
     Attributes:
         features: channels of the result.
