@@ -13,7 +13,7 @@ DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign docs test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
 
 help:  ## list the targets
@@ -106,6 +106,9 @@ references: $(STAMP)  ## the NUTS references of posteriors, where they are missi
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench
+
+accelerator: $(STAMP)  ## what the device does with every network, in nine minutes: speed, memory, precision, compilation; args=
+	$(BIN)/python scripts/accelerator.py $(args)
 
 choices: $(STAMP)  ## the page of what can be chosen, from conf/
 	$(BIN)/python scripts/choices.py

@@ -5,6 +5,8 @@
     python scripts/bench --only models      # full-size networks at their published batches
     python scripts/bench --only predict     # Fit.predict of many rows
     python scripts/bench --only libraries --bde PYTHON   # beside bde, which that Python has, and a deep ensemble
+    python scripts/bench --only profile     # where the time of one step of ResNet-7 and GPT goes
+    python scripts/bench --only convolution # XLA's convolutions beside products of shifted images, on a CPU
 
 The limit of a sampler is a chain that draws the same noise, makes the same variates and evaluates the same number of
 gradients, in the same compiled loop, and does nothing else with them. Each measurement is a process of its own, pinned
@@ -27,7 +29,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
     parser.add_argument(
         "--only",
-        choices=("analytic", "network", "models", "predict", "libraries"),
+        choices=("analytic", "network", "models", "predict", "libraries", "profile", "convolution"),
         help="one of them; default: analytic and network",
     )
     parser.add_argument("--names", help="which models, such as lenet,vit; default: all")
@@ -64,6 +66,14 @@ def main() -> None:
         if options.bde is None:
             parser.error("--only libraries needs --bde PYTHON, one with sklearn-contrib-bde installed")
         libraries.report(options.output, options.bde, options.data.split(","), options.data_dir)
+    if options.only == "profile":
+        import anatomy
+
+        anatomy.report(options.output, options.names.split(",") if options.names else list(anatomy.NETWORKS))
+    if options.only == "convolution":
+        import convolution
+
+        convolution.report(options.output)
 
 
 if __name__ == "__main__":
