@@ -29,8 +29,8 @@ EXPERIMENT = "results/adhoc/smoke"
 COMMON = ["scale=smoke", "devices=1", "tracker.wandb.mode=disabled"]
 SWEEP = ["-m", *COMMON, "sampler=sghmc", "seed=range(10)", "num_steps=100", "step_size=0.1", "replications=2"]
 PROCESSES = [
-    *COMMON,
     "-m",
+    *COMMON,
     "sampler=smile,sghmc",
     "seed=range(4)",
     "num_steps=100",

@@ -86,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
         if configs and launcher.kind != "plugin":
             check_hydra(flags.overrides)
+        _check_paths(configs)
         if configs and configs[0].dry_run:
+            if launcher.kind != "plugin":
+                _configure_logging(command.logging)
             _check_data(configs)
             with own_devices():
                 check_early([config for config in configs if config.data is None or config.data.is_at_hand])
@@ -248,6 +251,18 @@ def _experiment(config: RunConfig) -> str:
 
 
 # ---- before --------------------------------------------------------------------------------------
+
+
+def _check_paths(configs: Sequence[RunConfig]) -> None:
+    """The file system can look them up, before anything else does."""
+    for config in {run_dir(config).parent: config for config in configs}.values():
+        try:
+            run_dir(config).stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            valid = f"a folder that can be read; {error.strerror}"
+            raise ConfigError("results_dir", config.results_dir, valid) from None
 
 
 def _check_folders(configs: Sequence[RunConfig]) -> None:
