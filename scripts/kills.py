@@ -38,8 +38,8 @@ IGNORED = r"Exception ignored in: .*\nTraceback"  # what Python says of a finali
 COLUMNS = ("life", "kind", "stage", "signal", "whom", "ended", *FAULTS)
 
 # A cycle of lives: most kills go where they are cheap, some to everything.
-CYCLE = ("analytic", "network", "analytic", "processes", "analytic", "background", "analytic", "adapting network",
-         "analytic", "own process")  # fmt: skip
+CYCLE = ("analytic", "network", "custom", "processes", "custom", "background", "custom", "custom", "custom",
+         "own process", "custom", "custom", "adapting network")  # fmt: skip
 
 
 def live(number: int, expected: Callable[[str], pd.DataFrame], folder: Path) -> list[dict[str, object]]:

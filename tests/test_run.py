@@ -103,7 +103,8 @@ def test_an_interrupted_sweep_resumes_with_the_same_command(
 ) -> None:
     execute.on_call = fails_for("sgld", KeyboardInterrupt())
     assert main(SWEEP) == 130
-    assert "the same command resumes" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "[2/3] icg isotropic sgld: interrupted" in err and "the same command resumes" in err
     execute.on_call = lambda config: None
     assert main(SWEEP) == 0
     assert execute.calls == ["smile", "sgld", "sgld", "sghmc"]
