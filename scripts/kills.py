@@ -75,7 +75,7 @@ def judge(folder: Path, expected: pd.DataFrame) -> dict[str, int]:
     both = ours.merge(expected, on=keys, how="inner", suffixes=("", "_expected"))
     same = (both["value"] == both["value_expected"]) | (both["value"].isna() & both["value_expected"].isna())
     names = ("config.yaml", "metrics.parquet", "status.json", "history.parquet", "figure.png", "figure.pdf",
-             "posterior.smile")  # fmt: skip
+             "posterior.smile", "draws.npz", "parameters.parquet")  # fmt: skip
     leftovers = [
         path for path in (folder / "results").rglob("*")
         if path.is_file() and path.name not in names and path.parent.name != "draws"
@@ -174,7 +174,7 @@ def main() -> int:
             folder.mkdir()
             new = live(number, expected, folder)
             with open(log, "a", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 if file.tell() == 0:
                     writer.writeheader()
                 writer.writerows(new)
