@@ -37,6 +37,13 @@ FAULTS = ("lost", "doubled", "differing", "orphans", "leftovers", "tracebacks")
 IGNORED = r"Exception ignored in: .*\nTraceback"  # what Python says of a finaliser; no end of a command
 COLUMNS = ("life", "kind", "stage", "signal", "whom", "ended", *FAULTS)
 
+MENDED = (
+    "Python drops what a finaliser raises, and JAX has one that runs at any time: a Ctrl-C that fell into it was lost, "
+    "and the sweep went on. It is now a request, too, which the next chunk obeys (`tests/test_stop.py`).",
+    "Ctrl-C while a command checks its runs ended in a traceback: it is one line (`tests/test_arguments.py`).",
+    "A run that was asked to stop was logged as failed: it is logged as interrupted (`tests/test_run.py`).",
+)
+
 # A cycle of lives: most kills go where they are cheap, some to everything.
 CYCLE = ("analytic", "network", "custom", "processes", "custom", "background", "custom", "custom", "custom",
          "own process", "custom", "custom", "adapting network")  # fmt: skip
@@ -142,6 +149,10 @@ def report(rows: pd.DataFrame) -> str:
             "`writing` after the last step. `own process` starts as from a shell; the others are forks of a process "
             "that has imported everything and computed nothing, and what they start are processes of their own. "
             f"{len(rows) - len(killed)} more came too late: the command had ended.",
+            "",
+            "What kills found on the way, and what was done:",
+            "",
+            *(f"- {found}" for found in MENDED),
             "",
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -99,6 +100,12 @@ def test_a_download_that_cannot_be_kept_is_one_line_and_leaves_nothing(
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot keep .* \(File exists\)"):
         files.keep(tmp_path / "file/a", b"content")
+
+
+def test_nothing_of_ours_unpickles_or_evaluates_a_file() -> None:
+    ways = r"import (cloud)?pickle|import (dill|joblib|marshal|shelve)|allow_pickle=True|read_pickle|\b(eval|exec)\("
+    package = Path(provenance.__file__).parent
+    assert not [path for path in package.rglob("*.py") if re.search(ways, path.read_text())]
 
 
 def test_every_address_is_https() -> None:
