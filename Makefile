@@ -123,10 +123,11 @@ corruption: $(STAMP)  ## damages every kind of file that is read back, and shows
 long_life: $(STAMP)  ## 200 runs in one process: memory, open files and threads
 	$(BIN)/python scripts/long_life.py
 
+# --strict: a package that cannot be looked up is no package without vulnerabilities.
 audit: $(STAMP)  ## known vulnerabilities of the pinned packages, by pip-audit in an environment of its own; needs the network
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
-	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(VENV)-audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
 	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py
