@@ -13,7 +13,7 @@ DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
 	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
 
 help:  ## list the targets
@@ -56,6 +56,11 @@ sghmc_friction: $(STAMP)  ## the sweep that fixes SGHMC's friction, 48 runs; sca
 table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of target and noise, 24 runs; scale=smoke|quick|paper|full
 	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
 	$(BIN)/smile-table table1_rotations --scale $(scale)
+
+table1_contrast_friction: $(STAMP)  ## contrast friction without a grid beside the paper's samplers, 60 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=table1_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=table1_contrast_friction_baselines scale=$(scale)
+	$(BIN)/smile-table table1_contrast_friction --scale $(scale)
 
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
