@@ -50,7 +50,7 @@ def test_contrasts_are_orthogonal_to_the_mean_and_as_long(parts):
 
 
 def test_friction_takes_from_the_temperature_what_the_contrasts_have():
-    """A A^T exactly, of contrasts that are far from orthogonal, in a tree; where they are too strong, nothing is left."""
+    """A A^T exactly, of contrasts far from orthogonal, in a tree; where they are too strong, nothing is left."""
     found = np.float32([[0.5, 0.1, 0.0, 0.2, 0.3], [0.4, 0.2, 0.1, 0.1, 0.3], [0.0, 0.3, -0.5, 0.1, 0.2]])
 
     def as_tree(vector):
