@@ -28,7 +28,7 @@ def command_line(main: Main) -> Callable[..., int]:
     """A command whose result does not depend on who reads what it prints.
 
     A character that the terminal's encoding lacks becomes a question mark; where the reader has gone, as ``head`` does,
-    the exit code is that of SIGPIPE.
+    the exit code is that of SIGPIPE; Ctrl-C is a line.
     """
 
     @functools.wraps(main)
@@ -45,6 +45,9 @@ def command_line(main: Main) -> Callable[..., int]:
             os.dup2(nowhere, sys.stdout.fileno())  # Python flushes once more at its end
             os.close(nowhere)
             return 128 + signal.SIGPIPE
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return 128 + signal.SIGINT
         return code
 
     return run

@@ -25,8 +25,10 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from smile.choices import config_folders
+from smile.config import recommended as recommended  # its resolvers, which lists of defaults use
 from smile.options import ConfigError, UnknownOptionError
 
 __all__ = ["CONFIG_NAME", "Loader", "explained", "guarded"]
@@ -125,11 +127,10 @@ def explained(loader: Loader, overrides: Sequence[str], action: Callable[[], Any
         raise
     except OverrideParseException as error:
         key, equals, value = error.override.partition("=")
-        if not equals:
-            raise ConfigError(key, "no value", "option=value") from None
-        raise ConfigError(
-            key, value, f"a value that Hydra can read; {error.message.splitlines()[0]}"
-        ) from None
+        if re.search(r"(^|[.+~])\d", key):  # of which Hydra makes no name
+            raise UnknownOptionError(key.lstrip("+~"), "the options that smile --help lists") from None
+        what = f"a value that Hydra can read; {error.message.splitlines()[0]}" if equals else "option=value"
+        raise ConfigError(key, value if equals else "no value", what) from None
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         valid = error.options or loader.get_group_options(group) or _first_line(error)
@@ -163,5 +164,10 @@ def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> 
     return UnknownOptionError(key, [n for n in names if n != "name"], among)
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _first_line(error: BaseException) -> str:
+    """What an exception says, or the one it came from, and of which option or where in which file."""
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"valid YAML in {mark.name}, line {mark.line + 1} ({error.problem})"
+    if not (text := str(error).strip()):
+        return _first_line(error.__cause__) if error.__cause__ else type(error).__name__
+    return text.splitlines()[0] + (f" ({option})" if (option := getattr(error, "full_key", None)) else "")

@@ -2,9 +2,8 @@
 
 Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
 
-Hydra has no public way to compose what its sweeper would: what is imported here from ``hydra._internal`` may change
-with any minor release. Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module
-again.
+Hydra has no public way to compose what its sweeper would: ``hydra._internal`` may change with any minor release.
+Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module again.
 """
 
 from __future__ import annotations
@@ -222,13 +221,9 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
 
 def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
     cfg = guarded(partial(loader.compose, overrides))
-    from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
-        parse,
-        resolved,
-    )
+    from smile.config.parse import parse_resolved  # here: a wrong name is answered before jax is imported
 
-    config = parse(cfg)
-    return Job(config, resolved(cfg, config))
+    return Job(*parse_resolved(cfg))
 
 
 @contextmanager

@@ -13,12 +13,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 __all__ = [
     "OUT_OF_TIME",
     "SIGNALS",
     "Preempted",
+    "alone",
     "check",
     "clear",
     "deadline",
@@ -34,6 +38,8 @@ __all__ = [
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 OUT_OF_TIME = "the end of max_minutes"
+
+_POLL_SECONDS = 0.5
 
 _reason = ""
 _deadline = math.inf
@@ -55,7 +61,13 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raises ``Preempted`` where somebody has asked; to be called where stopping loses nothing."""
+    """Raises ``Preempted`` where somebody has asked; to be called where stopping loses nothing.
+
+    Raises:
+        KeyboardInterrupt: where it was Ctrl-C, whose own exception Python drops in a finaliser, such as JAX's.
+    """
+    if _reason == signal.SIGINT.name:
+        raise KeyboardInterrupt
     if _reason:
         raise Preempted(_reason)
 
@@ -63,6 +75,24 @@ def check() -> None:
 def clear() -> None:
     """Forgets the request."""
     request("")
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """A lock between processes, held for the body.
+
+    Raises:
+        Preempted: where this process is asked to stop while another one holds it, which may train for hours.
+    """
+    lock = FileLock(file)
+    while not lock.is_locked:
+        check()
+        with suppress(Timeout):
+            lock.acquire(timeout=_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 # ---- slices --------------------------------------------------------------------------------------
@@ -122,7 +152,7 @@ def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float
 
     def listen() -> None:
         while number := os.read(source, 1)[0]:
-            if number in SIGNALS:
+            if number in (*SIGNALS, signal.SIGINT):
                 request(signal.Signals(number).name)
             if number == signal.SIGUSR2 and on_overdue and not ended.wait(grace_seconds):
                 on_overdue()
@@ -134,13 +164,13 @@ def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float
     try:
         yield
     finally:
-        clear()
         ended.set()
         signal.set_wakeup_fd(wakeup)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         os.write(sink, b"\0")
         thread.join(timeout=1)
+        clear()
         if not thread.is_alive():  # on_overdue may still be at work, and then the process ends anyway
             os.close(source)
             os.close(sink)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,39 @@ def test_no_except_exception_swallows_it() -> None:
     assert not issubclass(stop.Preempted, Exception)
     with pytest.raises(stop.Preempted, match="SIGTERM"):
         stop.check()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_finaliser_drops_is_heard_all_the_same() -> None:
+    """Python drops what a finaliser raises, and JAX has one that runs at any time."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            wait(lambda: False, 0.1)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with stop.listening():
+            Garbage()
+            wait(stop.requested)
+            with pytest.raises(KeyboardInterrupt):
+                stop.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not stop.requested()
+
+
+def test_whoever_waits_for_another_process_obeys(tmp_path: Path) -> None:
+    """A deep ensemble may be trained for hours, and images decoded for minutes."""
+    file = tmp_path / "lock"
+    with stop.alone(file):
+        threading.Timer(0.2, stop.request, ["SIGTERM"]).start()
+        with pytest.raises(stop.Preempted, match="SIGTERM"), stop.alone(file):
+            pass
+    stop.clear()
+    with stop.alone(file):
+        pass
 
 
 def test_whoever_does_not_stop_in_time_is_overdue() -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
 import struct
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smile.data.files import DataError
+from smile.data.files import DataError, check_sums
 from smile.extras import need
 
 __all__ = [
@@ -184,45 +185,51 @@ def _idx(file: Path, dimensions: int) -> np.ndarray:
 # ---- hub -----------------------------------------------------------------------------------------
 
 
-def from_hub(repository: str, folder: str | None, revision: str | None) -> dict[str, Part]:
-    """Both parts, downloaded by ``datasets`` into its own cache.
+def from_hub(
+    repository: str, revision: str | None, files: Mapping[str, str], sums: Mapping[str, str]
+) -> dict[str, Part]:
+    """Both parts, downloaded by ``huggingface_hub`` into its own cache, and compared with their SHA-256.
+
+    Args:
+        repository: of a data set on the hub.
+        revision: a commit; None: the latest.
+        files: part -> Parquet file of the repository.
+        sums: part -> its SHA-256. Where it is missing, it is that of the commit, by which git-LFS points to the file
+            and the cache names it.
 
     Raises:
         DataError: where the hub cannot be reached or holds something else.
     """
-    need("datasets", f"the download of {repository}")
-    from datasets import load_dataset  # takes a second to import
-    from huggingface_hub import constants
+    need("huggingface_hub", f"the download of {repository}")
+    from huggingface_hub import constants, hf_hub_download
 
     try:
         _reach(constants.ENDPOINT)
-        loaded = load_dataset(repository, data_dir=folder, revision=revision)
-    except Exception as error:  # of a dozen libraries: network, authentication, file formats
+        found = {
+            part: Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
+            for part, file in files.items()
+        }
+    except Exception as error:  # of a dozen libraries: network, authentication
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"cannot download {repository} from the Hugging Face hub ({reason}): "
             "set data.dir to a folder with its Parquet files"
         ) from None
-    names = {"train": "train", "test": "test" if "test" in loaded else "validation"}
-    if missing := [name for name in names.values() if name not in loaded]:
-        raise DataError(f"{repository} has no part {missing[0]!r}: its parts are {', '.join(loaded)}")
-    return {part: _hub_part(f"{repository} ({name})", loaded[name]) for part, name in names.items()}
+    check_sums({file: sums.get(part) or _sum_of_the_commit(file) for part, file in found.items()})
+    return {part: read_parquet([file]) for part, file in found.items()}
+
+
+def _sum_of_the_commit(file: Path) -> str:
+    name = file.resolve().name
+    if not re.fullmatch("[0-9a-f]{64}", name):
+        raise DataError(
+            f"{file} cannot be checked: HF_HOME has to be on a file system with symbolic links, or data.dir to be set"
+        )
+    return name
 
 
 def _reach(address: str) -> None:
-    """Raises at once without a network, where ``datasets`` would try for half a minute."""
+    """Raises at once without a network, where the hub's own library would try for half a minute."""
     if not os.environ.get("HF_HUB_OFFLINE"):  # then what it downloaded earlier will do
         with suppress(urllib.error.HTTPError):  # an answer is an answer
             urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS).close()
-
-
-def _hub_part(origin: str, rows: Any) -> Part:
-    image = _column(origin, rows.column_names, _IMAGE_COLUMNS)
-    label = _column(origin, rows.column_names, _LABEL_COLUMNS)
-    arrow = rows.with_format("arrow")  # tables as they are stored: images stay encoded
-
-    def batches() -> Iterator[tuple[str, Sequence[bytes]]]:
-        for table in arrow.select_columns([image]).iter(_ROWS_AT_ONCE):
-            yield origin, _encoded(origin, table.column(0).combine_chunks())
-
-    return Part(origin, _labels(origin, arrow.select_columns([label])[:].column(0)), batches)

@@ -58,8 +58,9 @@ class _Published(NamedTuple):
         mean: of the pixels in [0, 1] by channel, as networks are given them.
         scale: their standard deviation, or 1.
         repository: on the Hugging Face hub.
-        folder: of the repository; None: all of it.
+        files: of the repository by part, in Parquet.
         revision: of the repository; None: the latest, which the digests check.
+        sums: SHA-256 of the files by part; empty: those of the revision.
         digests: SHA-256 of the pixels in the idx format by part.
         label_digests: of the labels.
     """
@@ -70,8 +71,9 @@ class _Published(NamedTuple):
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     repository: str
-    folder: str | None = None
+    files: Mapping[str, str]
     revision: str | None = None
+    sums: Mapping[str, str] = {}
     digests: Mapping[str, str] = {}
     label_digests: Mapping[str, str] = {}
 
@@ -84,6 +86,10 @@ IMAGE_SETS = {
         (0.0,),
         (1.0,),
         "zalando-datasets/fashion_mnist",
+        {
+            "train": "fashion_mnist/train-00000-of-00001.parquet",
+            "test": "fashion_mnist/test-00000-of-00001.parquet",
+        },
         digests={
             "train": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             "test": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -100,7 +106,15 @@ IMAGE_SETS = {
         (0.4914, 0.4822, 0.4465),
         (0.247, 0.243, 0.261),
         "uoft-cs/cifar10",
+        {
+            "train": "plain_text/train-00000-of-00001.parquet",
+            "test": "plain_text/test-00000-of-00001.parquet",
+        },
         revision="0b2714987fa478483af9968de7c934580d0bb9a2",
+        sums={  # as the hub's page of either file says
+            "train": "8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883",
+            "test": "841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de",
+        },
     ),
     "imagenette": _Published(
         (9_469, 3_925),
@@ -112,9 +126,11 @@ IMAGE_SETS = {
         (0.485, 0.456, 0.406),
         (0.229, 0.224, 0.225),
         "frgfm/imagenette",
-        # The repository itself is a script, which ``datasets`` no longer runs; this branch holds what it made.
-        folder="160px",
-        revision="refs/convert/parquet",
+        {
+            "train": "160px/train-00000-of-00001.parquet",
+            "test": "160px/validation-00000-of-00001.parquet",
+        },
+        revision="4b23ffb92a8029db9958bdfdbd6978427d09b1a0",
     ),
 }  # fmt: skip
 
@@ -161,7 +177,7 @@ def load_images(
 
 def _hub(published: _Published) -> tuple[str, Callable[[], dict[str, Part]]]:
     """A name of what is read, and the function that reads it."""
-    where = (published.repository, published.folder, published.revision)
+    where = (published.repository, published.revision, published.files, published.sums)
     return _digest(where), lambda: from_hub(*where)
 
 

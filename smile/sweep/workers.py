@@ -86,14 +86,16 @@ def work(
 def _work(config: RunConfig, label: str, shares_machine: bool, alone: bool) -> Outcome:
     """One attempt, and a line about it where no terminal shows it."""
     was_done = is_done(config)
-    outcome = Outcome("failed", "interrupted")
     try:
         outcome = attempt(config, label, shares_machine=shares_machine)
-    finally:
-        if alone and outcome.state == "failed":
-            _logger.error("%s", outcome.reason)
-        elif not alone and not was_done and outcome.state in ("done", "failed") and not sys.stderr.isatty():
-            _logger.info("%s: %s", label, _describe(config, outcome))
+    except BaseException:
+        if not alone and not sys.stderr.isatty():
+            _logger.info("%s: interrupted", label)
+        raise
+    if alone and outcome.state == "failed":
+        _logger.error("%s", outcome.reason)
+    elif not alone and not was_done and outcome.state in ("done", "failed") and not sys.stderr.isatty():
+        _logger.info("%s: %s", label, _describe(config, outcome))
     return outcome
 
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import urllib.error
@@ -26,6 +27,7 @@ from smile.data import DataError, image_cache, image_files, images, load_images
 from smile.data.image_files import IDX_FILES, idx_header
 
 ROWS = (30, 10)
+PUBLISHED = dict(images.IMAGE_SETS)
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 rng = np.random.default_rng(0)
 
@@ -152,26 +154,70 @@ def test_a_truncated_idx_file_is_named(tmp_path: Path, suffix):
         load_images("fashion_mnist", directory=str(tmp_path / "f"))
 
 
-@pytest.mark.parametrize(("name", "test_part"), [("cifar10", "test"), ("imagenette", "validation")])
-def test_the_hub_is_downloaded_once(cifar, tmp_path: Path, monkeypatch, name, test_part):
-    import datasets
+@pytest.fixture
+def hub(cifar, tmp_path: Path, monkeypatch) -> SimpleNamespace:
+    """The hub's cache, which names a file by the SHA-256 that the commit has of it; ``calls`` are the downloads."""
+    import huggingface_hub
 
-    load, calls = datasets.load_dataset, []
+    calls = []
 
-    def local(repository, **options):
-        calls.append((repository, options))
-        shards = {part: sorted(map(str, cifar.folder.glob(f"{part}-*"))) for part in ("train", "test")}
-        files = {"train": shards["train"], test_part: shards["test"]}
-        return load("parquet", data_files=files, cache_dir=str(tmp_path / "hub"))
+    def download(repository, file, repo_type, revision):
+        calls.append((repository, file, repo_type, revision))
+        part = slice(30) if "train" in file else slice(30, None)
+        link = tmp_path / "hub" / revision / Path(file).name
+        blob = tmp_path / "hub" / "new.parquet"
+        write_parquet(blob, cifar.x[part], cifar.y[part])
+        blob = blob.rename(blob.with_name(hashlib.sha256(blob.read_bytes()).hexdigest()))
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(blob)
+        return str(link)
 
-    monkeypatch.setattr(datasets, "load_dataset", local)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(image_files, "_reach", lambda address: None)
+    for name, published in images.IMAGE_SETS.items():
+        monkeypatch.setitem(images.IMAGE_SETS, name, published._replace(sums={}))
+    return SimpleNamespace(calls=calls, folder=tmp_path / "hub")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenette"])
+def test_the_hub_is_downloaded_once(cifar, hub, name):
     found = load_images(name)
     np.testing.assert_array_equal(found.train.x, cifar.x[:30])
     np.testing.assert_array_equal(found.test.y, cifar.y[30:])
     load_images(name)
     published = images.IMAGE_SETS[name]
-    assert calls == [(published.repository, {"data_dir": published.folder, "revision": published.revision})]
+    assert hub.calls == [
+        (published.repository, file, "dataset", published.revision) for file in published.files.values()
+    ]
+
+
+def test_a_download_that_is_not_what_its_commit_or_its_digest_says_is_refused(hub, monkeypatch):
+    import huggingface_hub
+
+    download = huggingface_hub.hf_hub_download
+
+    def damaged(*arguments, **options):
+        file = Path(download(*arguments, **options))
+        file.write_bytes(file.read_bytes() + b" ")
+        return str(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(huggingface_hub, "hf_hub_download", damaged)
+        with pytest.raises(DataError, match=r"train-.* has a wrong checksum .*: fetch it again"):
+            load_images("imagenette")
+    digest = "8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883"
+    monkeypatch.setitem(
+        images.IMAGE_SETS, "cifar10", images.IMAGE_SETS["cifar10"]._replace(sums={"train": digest})
+    )
+    with pytest.raises(DataError, match=rf"wrong checksum .*, expected {digest[:16]}\): fetch it again"):
+        load_images("cifar10")
+
+
+def test_every_download_is_of_a_commit_or_has_a_digest():
+    for published in PUBLISHED.values():
+        assert set(published.digests) == {"train", "test"} or re.fullmatch("[0-9a-f]{40}", published.revision)
+        assert set(published.files) == {"train", "test"}
 
 
 def test_without_network_the_option_is_named(monkeypatch):
