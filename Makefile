@@ -18,7 +18,7 @@ cases ?= 3000
 # What touches every dependency, in a few minutes.
 VERSION_TESTS := tests/kernels/test_golden.py tests/sampling/test_checkpoint.py tests/api/test_fit.py tests/tracking \
 	tests/tables/test_tables.py tests/tables/test_table_figure.py tests/tables/test_compare.py tests/data/test_csv_table.py \
-	tests/data/test_sources.py tests/tools tests/report tests/sweep/test_submit.py tests/test_quoting.py tests/test_search.py
+	tests/data/test_sources.py tests/tools tests/report tests/sweep/test_submit.py tests/api/test_equinox.py tests/test_quoting.py tests/test_search.py
 
 # $(call with_versions,name,python,what uv is to choose): an environment of its own, and these tests in it.
 define with_versions
