@@ -348,3 +348,21 @@ def test_a_wrong_line_of_ones_own_yaml_is_told(line: str, said: str, tmp_path: P
     with pytest.raises(ConfigError) as caught:
         jobs("--config-dir", str(tmp_path), "+experiment=mine")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "sampler", "step_size"),
+    [
+        (["target=bnn"], "psmile", 3e-2),
+        (["target=breast_cancer", "target.batch_size=16"], "psmile", 0.3 * 16 / 569),
+        (["target=custom", "target.factory=mine.posterior"], "psmile", 3e-2),
+        (["target=icg", "noise=correlated"], "contrast_friction", 0.1),
+        (["target=icg", "noise=correlated", "step_size=0.2"], "contrast_friction", 0.2),
+    ],
+)
+def test_what_is_recommended_needs_no_grid(problem: list[str], sampler: str, step_size: float) -> None:
+    """It depends on where the noise of gradients comes from."""
+    (config,) = jobs(*problem, "+method=recommended")
+    assert (config.sampler.name, config.tuner.name) == (sampler, "none")
+    assert config.step_size == pytest.approx((step_size,), rel=1e-3)
+    assert getattr(config.sampler, "preconditioner", "posterior_scale") == "posterior_scale"
