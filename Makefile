@@ -13,8 +13,8 @@ DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -57,6 +57,11 @@ table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of tar
 	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
 	$(BIN)/smile-table table1_rotations --scale $(scale)
 
+table1_contrast_friction: $(STAMP)  ## contrast friction without a grid beside the paper's samplers, 60 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=table1_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=table1_contrast_friction_baselines scale=$(scale)
+	$(BIN)/smile-table table1_contrast_friction --scale $(scale)
+
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
 	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
@@ -92,6 +97,15 @@ posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS
 	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
 	$(BIN)/smile-table posteriors --scale $(scale)
 
+leaderboard: $(STAMP)  ## samplers against each other on posteriors, from the Parquet; sampler=name runs one of a package of yours first
+	$(if $(sampler),$(BIN)/smile +experiment=posteriors scale=$(scale) sampler=$(sampler) $(args))
+	$(BIN)/smile-report posteriors --leaderboard --scale $(scale)
+
+recommended: $(STAMP)  ## the candidates of +method=recommended on fresh replications of the posteriors; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=recommended scale=$(scale)
+	$(BIN)/smile +experiment=recommended_independent scale=$(scale)
+	$(BIN)/smile-table recommended --scale $(scale)
+
 references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
 	$(BIN)/python scripts/references.py
 
@@ -114,10 +128,11 @@ corruption: $(STAMP)  ## damages every kind of file that is read back, and shows
 long_life: $(STAMP)  ## 200 runs in one process: memory, open files and threads
 	$(BIN)/python scripts/long_life.py
 
+# --strict: a package that cannot be looked up is no package without vulnerabilities.
 audit: $(STAMP)  ## known vulnerabilities of the pinned packages, by pip-audit in an environment of its own; needs the network
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
-	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(VENV)-audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 campaign: $(STAMP)  ## thousands of generated tables and options: each is right or refused in one line; cases=3000
 	SMILE_CAMPAIGN_CASES=$(cases) $(BIN)/python -m pytest -n0 -s tests/data/test_campaign.py tests/test_options_campaign.py

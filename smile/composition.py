@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from smile.choices import config_folders
+from smile.config import recommended as recommended  # its resolvers, which lists of defaults use
 from smile.options import ConfigError, UnknownOptionError
 
 __all__ = ["CONFIG_NAME", "Loader", "explained", "guarded"]

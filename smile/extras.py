@@ -22,6 +22,7 @@ class _Extra(NamedTuple):
 EXTRAS = {
     "PIL": _Extra("Pillow", "images"),
     "arviz_base": _Extra("arviz-base", "arviz"),
+    "equinox": _Extra("equinox", "equinox"),
     "huggingface_hub": _Extra("huggingface_hub", "images"),
     "matplotlib": _Extra("matplotlib", "plots"),
     "openpyxl": _Extra("openpyxl", "data"),

@@ -34,7 +34,7 @@ from smile.runs.survey import survey
 from smile.sweep import background
 from smile.sweep.attempt import attempt, is_done, run_dir
 from smile.sweep.changed import changed_since
-from smile.sweep.early import absent, check_data, check_early, check_folders, own_devices
+from smile.sweep.early import absent, check_data, check_early, check_folders, check_paths, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
@@ -91,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs = [job.config for job in (search.probes if search else command.jobs)]
         if configs and launcher.kind != "plugin":
             check_hydra(flags.overrides)
+        check_paths(configs)
         if configs and configs[0].dry_run:
+            if launcher.kind != "plugin":
+                _configure_logging(command.logging)
             check_data(configs)
             with own_devices():
                 check_early([config for config in configs if config.data is None or config.data.is_at_hand])

@@ -13,12 +13,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 __all__ = [
     "OUT_OF_TIME",
     "SIGNALS",
     "Preempted",
+    "alone",
     "check",
     "clear",
     "deadline",
@@ -34,6 +38,8 @@ __all__ = [
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 OUT_OF_TIME = "the end of max_minutes"
+
+_POLL_SECONDS = 0.5
 
 _reason = ""
 _deadline = math.inf
@@ -69,6 +75,24 @@ def check() -> None:
 def clear() -> None:
     """Forgets the request."""
     request("")
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """A lock between processes, held for the body.
+
+    Raises:
+        Preempted: where this process is asked to stop while another one holds it, which may train for hours.
+    """
+    lock = FileLock(file)
+    while not lock.is_locked:
+        check()
+        with suppress(Timeout):
+            lock.acquire(timeout=_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 # ---- slices --------------------------------------------------------------------------------------

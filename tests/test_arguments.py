@@ -32,6 +32,15 @@ def test_a_terminal_without_our_characters_gets_question_marks(monkeypatch: pyte
     assert "1.5 ? 0.58" in printed and "not mixed" in printed
 
 
+def test_an_interrupt_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @command_line
+    def interrupted(arguments: list[str] | None = None) -> int:
+        raise KeyboardInterrupt
+
+    assert interrupted() == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 @pytest.mark.parametrize("how", ["a table", "a line"])
 def test_a_reader_that_has_gone_is_no_traceback(how: str, tmp_path: Path) -> None:
     code = (

@@ -73,6 +73,7 @@ BLOCKS = {
     "uci": ["data=energy"],
     "small_tables": ["data=wine"],
     **{f"posteriors{kind}": ["target=breast_cancer"] for kind in ("", "_independent", "_contrast_friction")},
+    **{f"recommended{kind}": ["target=breast_cancer"] for kind in ("", "_independent")},
 }
 
 

@@ -32,9 +32,11 @@ def run(*overrides: str):
 
 
 def test_every_metric_of_an_analytic_target_is_written(tmp_path: Path) -> None:
-    rows = run("target=funnel", "noise=spatially_varied", "sampler=psmile", "step_size=[1e-3,1e-2]")
+    rows = run("target=funnel", "noise=spatially_varied", "sampler=psmile", "step_size=[1e-3,1e-2]",
+               "tuner=energy_variance")  # fmt: skip
     assert set(rows["metric"]) == {
-        "diverged", "bias", "bias_published", "bias_max", "bias_exact", "bias_reference",
+        "diverged", "num_resets", "num_non_finite",
+        "bias", "bias_published", "bias_max", "bias_exact", "bias_reference",
         "wasserstein", "wasserstein_max", "sliced_wasserstein",
         "rhat_max", "ess_min", "ess_moments_min", "ess_per_gradient", "final_step_size",
     }  # fmt: skip

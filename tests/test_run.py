@@ -103,7 +103,8 @@ def test_an_interrupted_sweep_resumes_with_the_same_command(
 ) -> None:
     execute.on_call = fails_for("sgld", KeyboardInterrupt())
     assert main(SWEEP) == 130
-    assert "the same command resumes" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "[2/3] icg isotropic sgld: interrupted" in err and "the same command resumes" in err
     execute.on_call = lambda config: None
     assert main(SWEEP) == 0
     assert execute.calls == ["smile", "sgld", "sgld", "sghmc"]
@@ -163,6 +164,8 @@ def test_a_single_run_ends_with_its_table_also_when_it_is_skipped(
         out = capsys.readouterr().out
         assert "2.00e-01" in out and "← best" in out and "results: results/adhoc/smoke" in out
     assert len(execute.calls) == 1
+    assert main([*SWEEP, "dry_run=true", "hydra.job_logging.root.level=FOO"]) == 2  # as a run would
+    assert "hydra.job_logging: got \"Unknown level: 'FOO'\"" in capsys.readouterr().err
 
 
 def test_a_sweep_says_how_each_run_ended(
@@ -409,6 +412,19 @@ def test_a_folder_that_cannot_be_written_stops_the_command_in_one_line(
     assert out == "" and len(err.splitlines()) == 1
     assert "results_dir: got" in err and "Read-only file system" in err
     assert execute.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "why"),
+    [("x" * 300, "dry_run=true", "File name too long"), ("file/results", "dry_run=false", "Not a directory")],
+)
+def test_a_folder_that_cannot_be_stops_the_command_in_one_line(
+    execute: SimpleNamespace, name: str, flag: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert main(["scale=smoke", f"results_dir={name}", flag]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"smile: error: results_dir: got '{name}'; valid: a folder that can be read; {why}"
 
 
 def test_the_working_directory_may_be_read_only(

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,18 @@ def test_an_interrupt_that_a_finaliser_drops_is_heard_all_the_same() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert not stop.requested()
+
+
+def test_whoever_waits_for_another_process_obeys(tmp_path: Path) -> None:
+    """A deep ensemble may be trained for hours, and images decoded for minutes."""
+    file = tmp_path / "lock"
+    with stop.alone(file):
+        threading.Timer(0.2, stop.request, ["SIGTERM"]).start()
+        with pytest.raises(stop.Preempted, match="SIGTERM"), stop.alone(file):
+            pass
+    stop.clear()
+    with stop.alone(file):
+        pass
 
 
 def test_whoever_does_not_stop_in_time_is_overdue() -> None:

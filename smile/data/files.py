@@ -17,6 +17,7 @@ __all__ = [
     "check_sums",
     "download",
     "fetch",
+    "keep",
     "listed_sums",
     "read_utf8",
 ]
@@ -122,15 +123,33 @@ def download(url: str, file: Path, digest: str) -> None:
     """Fetches one file, checks its SHA-256 and moves it into place.
 
     Raises:
-        DataError: where the address cannot be reached or holds something else.
+        DataError: where the address cannot be reached or holds something else, or the file cannot be written.
     """
     content = fetch(url, file.name)
     if (found := hashlib.sha256(content).hexdigest()) != digest:
         raise DataError(f"{url} no longer holds {file.name} (sha256 {found[:16]}, expected {digest[:16]})")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
-        temporary.write(content)
-    Path(temporary.name).replace(file)
+    keep(file, content)
+
+
+def keep(file: Path, content: bytes) -> None:
+    """Writes what was downloaded, whole or not at all; until it is whole, nobody else may read it.
+
+    Raises:
+        DataError: where it cannot be written; nothing of it is left then.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=file.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as temporary:
+                temporary.write(content)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"cannot keep {file} ({reason}): XDG_CACHE_HOME may name another folder") from None
 
 
 def _listed_sum(file: Path) -> str | None:

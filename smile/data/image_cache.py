@@ -21,10 +21,10 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from smile import stop
 from smile.data.dataset import Split
 from smile.data.files import DataError
 from smile.data.image_files import Part, idx_header
@@ -68,7 +68,7 @@ def cached(
     try:
         if not _is_whole(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.parent / f"{folder.name}.lock"):
+            with stop.alone(folder.parent / f"{folder.name}.lock"):
                 if not _is_whole(folder):  # another process may have been faster
                     _fill(folder, read(), channels, size, digests)
         return {

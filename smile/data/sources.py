@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from smile.data.csv_table import load_csv
-from smile.data.files import DataError, cache_folder, fetch
+from smile.data.files import DataError, cache_folder, fetch, keep
 from smile.data.tabular import Table
 from smile.extras import need
 from smile.paths import local_path
@@ -166,10 +165,9 @@ def _digest(values: np.ndarray) -> str:
 
 
 def _write_table(file: Path, values: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
-        np.savetxt(temporary, values, fmt="%.10g")
-    Path(temporary.name).replace(file)
+    text = io.BytesIO()
+    np.savetxt(text, values, fmt="%.10g")
+    keep(file, text.getvalue())
 
 
 # ---- scikit-learn --------------------------------------------------------------------------------

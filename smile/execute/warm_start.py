@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from filelock import FileLock
 
-from smile import checksum
+from smile import checksum, stop
 from smile.code import module_of
 from smile.config.identity import identify
 from smile.config.run import NetworkChoices, RunConfig
@@ -58,7 +57,7 @@ def warm_start(config: RunConfig, network: Network, key: jax.Array, advance: Adv
 def _cached(config: RunConfig, network: Network, digest: str, key: jax.Array, advance: Advance) -> np.ndarray:
     path = local_path(config.results_dir) / "warm_starts" / f"{digest}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with stop.alone(path.with_suffix(".lock")):
         if (found := _read(path)) is not None:
             return found
         chosen = config.network

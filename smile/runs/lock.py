@@ -144,9 +144,20 @@ def _remove(path: Path, dead: Owner) -> None:
                 return
             path.rename(moved)
             if _read(moved).owner != dead:  # only where flock is a pretence: a new owner's, which goes back
-                with suppress(FileExistsError):
-                    os.link(moved, path)
+                _put_back(moved, path)
         moved.unlink(missing_ok=True)
+
+
+def _put_back(moved: Path, path: Path) -> None:
+    try:
+        os.link(moved, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not path.exists():
+            moved.rename(path)
 
 
 def _read(path: Path) -> _Found:

@@ -113,7 +113,8 @@ def _look(directory: Path, now: float) -> Run | None:
     lives = is_alive(found.owner, heartbeat, now)
     if found.state == "running" and lives:
         return Run(directory.name, directory, "running", found, silent)
-    if written is not None and written >= found.started:  # whatever became of the process afterwards
+    # Whatever became of the process afterwards; of one that says that it is done, also where a clock was set back.
+    if written is not None and (found.state == "done" or written >= found.started):
         return Run(directory.name, directory, "done", found)
     if reason := _why_lost(found, lives, damage):
         return Run(directory.name, directory, "lost", replace(found, reason=reason), silent)

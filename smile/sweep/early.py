@@ -16,7 +16,7 @@ from smile.extras import MissingExtraError, is_installed, missing
 from smile.options import ConfigError
 from smile.sweep.attempt import is_done, prepare_jax, reason_of, run_dir
 
-__all__ = ["absent", "check_data", "check_early", "check_folders", "own_devices"]
+__all__ = ["absent", "check_data", "check_early", "check_folders", "check_paths", "own_devices"]
 
 _CLOCK_TOLERANCE_SECONDS = 60
 
@@ -118,6 +118,18 @@ def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
         for config in by_sampler.values():
             noisy = config.noise.is_noisy
             check_sampler(config, None if noisy else exact_target(config.target).subsampling)
+
+
+def check_paths(configs: Sequence[RunConfig]) -> None:
+    """Raises ConfigError where the file system cannot look up the folder of a run."""
+    for config in {run_dir(config).parent: config for config in configs}.values():
+        try:
+            run_dir(config).stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            valid = f"a folder that can be read; {error.strerror}"
+            raise ConfigError("results_dir", config.results_dir, valid) from None
 
 
 def check_folders(configs: Sequence[RunConfig]) -> None:

@@ -75,8 +75,9 @@ def _distribution(override: Override) -> BaseDistribution:
             last = low + (num_values(override) - 1) * step
             if not low < last < math.inf:
                 raise ValueError("a range has two values at least, and rises")
-            of = IntDistribution if isinstance(low, int) and isinstance(step, int) else FloatDistribution
-            return of(low, last, step=step)
+            if isinstance(low, int) and isinstance(step, int):
+                return IntDistribution(low, int(last), step=step)
+            return FloatDistribution(low, last, step=step)
         case ChoiceSweep():
             return CategoricalDistribution(tuple(dict.fromkeys(override.sweep_string_iterator())))
         case _:

@@ -22,7 +22,7 @@ from smile.tables.claims import Claim, holds
 from smile.tables.conditions import covers
 from smile.tables.spec import TableSpec
 
-__all__ = ["FEWEST_SEEDS", "Difference", "Judgement", "Verdict", "counted", "judge", "verdict"]
+__all__ = ["FEWEST_SEEDS", "Difference", "Judgement", "Verdict", "counted", "judge", "paired", "verdict"]
 
 FEWEST_SEEDS = 3  # of which two methods are compared
 
@@ -93,7 +93,7 @@ def judge(spec: TableSpec, claim: Claim, cells: Cells, highest: bool) -> list[Ju
         place = dict(zip(others, values, strict=True))
         left, right = cell(place, claim.left), cell(place, claim.right)
         if covers(claim.where, place) and left and right:
-            difference = _difference(left, right) if "validation" in spec.selections else None
+            difference = paired(left, right) if "validation" in spec.selections else None
             found.append(
                 Judgement(
                     tuple(spec.labels[key][value] for key, value in place.items()),
@@ -110,7 +110,8 @@ def judge(spec: TableSpec, claim: Claim, cells: Cells, highest: bool) -> list[Ju
     return found
 
 
-def _difference(left: Cell, right: Cell) -> Difference | None:
+def paired(left: Cell, right: Cell) -> Difference | None:
+    """The left cell minus the right one at the seeds that both have; None where these are fewer than three."""
     shared = sorted(left.values.keys() & right.values.keys())
     if len(shared) < FEWEST_SEEDS:
         return None

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from smile.arguments import OneLineParser
+from smile.converters import file_name
 from smile.paths import SCALES, experiment_dir
 
 __all__ = ["NothingThereError", "experiment_parser", "folders"]
@@ -30,8 +31,14 @@ def folders(options: argparse.Namespace) -> dict[str, Path]:
     """Scale -> folder of the experiment, of those that have runs.
 
     Raises:
-        NothingThereError: where none has.
+        NothingThereError: where none has, or the name leads elsewhere.
     """
+    try:
+        file_name(options.experiment)
+    except ValueError as error:
+        raise NothingThereError(
+            f"got {options.experiment!r}; valid: {error}, in the folder that --results names"
+        ) from None
     scales = [options.scale] if options.scale else SCALES
     found = {scale: experiment_dir(options.results, options.experiment, scale) for scale in scales}
     found = {

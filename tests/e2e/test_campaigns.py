@@ -58,10 +58,29 @@ def test_a_life_that_is_killed_at_every_stage_ends_as_one_that_was_left_alone(
     kills = script("kills")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    few = kills.KINDS["custom"]
+    few = few._replace(arguments=[*few.arguments, "seed=0,1,2"], stages=few.stages[:3])
+    few.arguments.remove("seed=range(10)")
+    monkeypatch.setitem(kills.KINDS, "custom", few)
     (tmp_path / "life").mkdir()
-    rows = kills.live(2, kills.references(tmp_path), tmp_path / "life")
-    assert [row["kind"] for row in rows] == ["background"] * 2
+    rows = kills.live(kills.CYCLE.index("custom"), kills.references(tmp_path), tmp_path / "life")
+    assert [row["stage"] for row in rows] == ["starting", "sweep", "sweep"][: len(rows)]
     assert all(row[fault] == 0 for row in rows for fault in kills.FAULTS), rows
+
+
+def test_a_folder_that_somebody_else_could_have_made_is_no_place_for_a_slurm(
+    script: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    local_slurm = script("local_slurm")
+    open_to_all, link = tmp_path / "open", tmp_path / "link"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (tmp_path / "own").mkdir()
+    link.symlink_to(tmp_path / "own")
+    for folder in (open_to_all, link):
+        with pytest.raises(PermissionError, match=f"{folder} must be a folder of yours"):
+            local_slurm._own(folder)
+    assert local_slurm._own(tmp_path / "own") == tmp_path / "own"
 
 
 def test_runs_in_one_process_leave_no_file_open_and_no_thread(

@@ -18,6 +18,7 @@ from smile.runs.lock import LOCK_FILE, Lock, claim, holder
 from smile.runs.owner import STALE_SECONDS, Owner, file_system_time, is_alive, this_process
 
 ELSEWHERE = Owner("another-machine", "boot", 1, 2)
+NEWCOMER = Owner("a-third-machine", "boot", 3, 4)
 
 
 def leave(directory: Path, owner: Owner, age: float = 0.0) -> Path:
@@ -51,7 +52,9 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path, owner: Owner, 
         assert json.loads((tmp_path / LOCK_FILE).read_text()) == list(this_process())
 
 
-@pytest.mark.parametrize("age", [0, STALE_SECONDS - 30])
+@pytest.mark.parametrize(
+    "age", [0, STALE_SECONDS - 30, -3600]
+)  # the last: the file system's clock was set back
 def test_a_heartbeat_on_another_machine_is_believed(tmp_path: Path, age: float) -> None:
     path = leave(tmp_path, ELSEWHERE, age)
     with claim(tmp_path) as holder:
@@ -168,6 +171,31 @@ def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: Any) -> No
     monkeypatch.setattr(os, "link", link)
     with claim(tmp_path) as lock, claim(tmp_path) as second:
         assert isinstance(lock, Lock) and second == this_process()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_lock_that_changed_hands_while_it_was_taken_over_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Where flock is a pretence, and perhaps hard links are missing, too."""
+    path, rename = leave(tmp_path, ELSEWHERE, STALE_SECONDS + 1), Path.rename
+
+    def too_late(self: Path, target: Path) -> Path:
+        if self == path:
+            monkeypatch.setattr(Path, "rename", rename)
+            leave(tmp_path, NEWCOMER)
+        return rename(self, target)
+
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+    with claim(tmp_path) as holder:
+        assert holder == NEWCOMER
+    assert json.loads(path.read_text()) == list(NEWCOMER)
+    assert not list(tmp_path.glob(".*.dead"))
 
 
 def test_of_many_processes_that_find_a_dead_lock_one_gets_it(tmp_path: Path) -> None:

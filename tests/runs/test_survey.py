@@ -46,6 +46,7 @@ def states(folder: Path) -> dict[str, str]:
 
 def test_every_state_is_told_from_what_is_left_of_it(folder: Path) -> None:
     put(folder, "done", Status("done"), finished=True)
+    put(folder, "before the clock was set back", Status("done", started=LATER), finished=True)
     put(folder, "committed", None, finished=True)  # results that came without a status
     put(folder, "ended", Status("running", owner=GONE), finished=True)  # killed after its results were there
     put(folder, "failed at the end", Status("failed"), finished=True)  # after its results were there
@@ -65,6 +66,7 @@ def test_every_state_is_told_from_what_is_left_of_it(folder: Path) -> None:
     put(folder, "stopped", Status("preempted", reason="SIGTERM"))
     put(folder, "unknown", None)
     assert states(folder) == {
+        "before the clock was set back": "done",
         "done": "done", "committed": "done", "ended": "done", "failed at the end": "done", "failed again": "failed",
         "repeated": "lost", "to be repeated": "queued", "deleted": "lost", "running": "running", "killed": "lost",
         "far": "running", "silent": "lost", "waiting": "queued", "waiting far away": "queued", "forgotten": "lost",

@@ -56,6 +56,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "one wrong byte": flip_a_byte,
     "empty files": lambda folder: [f.write_bytes(b"") for f in folder.rglob("*") if f.is_file()],
     "a folder is missing": lambda folder: shutil.rmtree(next(p for p in folder.iterdir() if p.is_dir())),
+    "the digest is missing": lambda folder: folder.with_name("3.sha256").unlink(),
     "nothing is left": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
 }
 

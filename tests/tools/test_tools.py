@@ -13,7 +13,7 @@ import pytest
 from smile.runs import status
 from smile.runs.owner import this_process
 from smile.runs.status import FAILURE_FILE, Status
-from smile.tools import compact, sync
+from smile.tools import compact, report, sync
 from smile.tools import status as command
 from smile.tracking import write_metrics
 from smile.tracking.config_file import write_config
@@ -92,6 +92,17 @@ def test_an_experiment_without_runs_is_one_line(
     assert main(["tabel1"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and "no runs of tabel1 in results; there are: e" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("main", [command.main, compact.main, sync.main, report.main])
+def test_a_name_leads_to_no_folder_outside_of_the_results(
+    main: Any, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs.parents[2] / "other").mkdir()
+    for name in ("../results/e", "e/../e", "..", str(runs.parents[1])):
+        assert main([name, "--results", "other"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"got {name!r}; valid: a name of letters, digits" in line
 
 
 def test_what_wandb_has_lost_is_rebuilt_also_from_merged_runs(
