@@ -32,7 +32,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test test-lowest test-newest lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended worst_ratio references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -123,6 +123,9 @@ recommended: $(STAMP)  ## the candidates of +method=recommended on fresh replica
 	$(BIN)/smile +experiment=recommended scale=$(scale)
 	$(BIN)/smile +experiment=recommended_independent scale=$(scale)
 	$(BIN)/smile-table recommended --scale $(scale)
+
+worst_ratio: $(STAMP)  ## how far +method=recommended is from the best of all grids, from the Parquet of scale=quick
+	$(BIN)/python scripts/worst_ratio.py
 
 references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
 	$(BIN)/python scripts/references.py

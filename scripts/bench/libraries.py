@@ -20,6 +20,7 @@ USERS = Path(__file__).parent / "users"
 OURS, BDE = "smile_minibatch", "bde_mile"
 LIBRARIES = {
     OURS: "smile, pSMILE-naive (the default)",
+    "smile_as_many_rows": "smile, pSMILE-naive, longer",
     "smile_full_batch": 'smile, `method="mile"`',
     BDE: "bde, MILE",
     "deep_ensemble": "deep ensemble by hand (flax, optax)",
@@ -57,6 +58,8 @@ def page(frame: pd.DataFrame, output: Path) -> None:
     paragraphs.append(
         "Gradients are those of a member, at most: a warm start may stop early. What differs is how many rows they"
         " read: bde knows full batches alone, an epoch of its warm start is one gradient, and a step of MCLMC two."
+        " *Longer* is pSMILE-naive for about as many rows as full batches have. The warm starts of smile and bde have"
+        " the same learning rate, decay and patience; else they are at their defaults."
     )
     command = "python scripts/bench --only libraries --bde PYTHON_WITH_BDE"
     write(output, "libraries", paragraphs, frame, command=command)

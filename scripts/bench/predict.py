@@ -19,7 +19,7 @@ PREDICTED, BOUNDED = 100_000, 10_000
 
 def report(output: Path) -> None:
     rows = []
-    for draws in (100, 1000):
+    for draws in (100, 1000, 4000):
         found = in_own_process(measure, draws=draws)
         rows.append(
             {
