@@ -81,6 +81,11 @@ class Cell:
         return self.mean / self.published if self.published > 0 else math.nan
 
     @property
+    def median(self) -> float:
+        """Of the reported replications; NaN where there is no mean."""
+        return float(np.median([*self.values.values()])) if self.values else math.nan
+
+    @property
     def agrees(self) -> bool | None:
         """Whether print ± 2 standard errors overlaps our interval; None where one of them is missing."""
         if math.isnan(self.published) or math.isnan(self.low):

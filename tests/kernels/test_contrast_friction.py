@@ -12,6 +12,7 @@ import pytest
 from test_stationary import COVARIANCE, DIM, MEAN, ROTATION, assert_agrees, gaussian
 
 from smile import random
+from smile.base import Build, Subsampling
 from smile.execute.problem import stacked
 from smile.kernels import contrast_friction
 from smile.kernels.contrasts import contrasts, cooled
@@ -50,7 +51,7 @@ def test_contrasts_are_orthogonal_to_the_mean_and_as_long(parts):
 
 
 def test_friction_takes_from_the_temperature_what_the_contrasts_have():
-    """A A^T exactly, of contrasts that are far from orthogonal, in a tree; where they are too strong, nothing is left."""
+    """A A^T exactly, of contrasts that are not orthogonal, in a tree; where they are too strong, nothing is left."""
     found = np.float32([[0.5, 0.1, 0.0, 0.2, 0.3], [0.4, 0.2, 0.1, 0.1, 0.3], [0.0, 0.3, -0.5, 0.1, 0.2]])
 
     def as_tree(vector):
@@ -147,7 +148,15 @@ def test_it_is_refused_where_there_is_no_noise_or_no_weight():
         compose(["sampler=contrast_friction", "noise=none"])
     with pytest.raises(ConfigError, match=r"^target\.batch_size|^noise"):
         compose(["sampler=contrast_friction", "target=breast_cancer", "target.batch_size=full"])
-    with pytest.raises(ConfigError, match=r"^sampler: got 'contrast_friction'.*draws count equally"):
-        compose(["sampler=contrast_friction", "target=bnn", "step_size=0.1"])
+    network = ["sampler=contrast_friction", "target=bnn"]
+    assert compose(network).step_size == (0.1,)
+    with pytest.raises(ConfigError, match=r"^sampler: got 'contrast_friction'.*sampler\.most_noise=null"):
+        compose([*network, "sampler.most_noise=0.3"])
+    with pytest.raises(ConfigError, match=r"^target\.batch_size: got null.*lives on noise"):
+        compose([*network, "target.batch_size=null"])
+    with pytest.raises(ConfigError, match=r"^sampler\.measured_steps: got 100.*burn_in=50"):
+        compose([*network, "burn_in=50"])
+    with pytest.raises(ConfigError, match=r"^target\.batch_size: got 6.*sampler\.parts=10"):
+        compose(network).sampler.build(Build(8, subsampling=Subsampling(100, 6)))
     with pytest.raises(ConfigError, match=r"^sampler\.measured_steps: got 100.*below num_steps=100"):
         compose(["sampler=contrast_friction", "target=icg", "num_steps=100"])
