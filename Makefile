@@ -3,6 +3,9 @@
 # The first Python that works and is new enough; 3.11 is what constraints.txt was tested with.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The newest, for the newest JAX needs one.
+NEWEST_PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 $(PYTHON); do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,12 +15,27 @@ args ?=
 DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
+# What touches every dependency, in a few minutes.
+VERSION_TESTS := tests/kernels/test_golden.py tests/sampling/test_checkpoint.py tests/api/test_fit.py tests/tracking \
+	tests/tables/test_tables.py tests/tables/test_table_figure.py tests/tables/test_compare.py tests/data/test_csv_table.py \
+	tests/data/test_sources.py tests/tools tests/report tests/sweep/test_submit.py tests/api/test_equinox.py tests/test_quoting.py tests/test_search.py
+
+# $(call with_versions,name,python,what uv is to choose): an environment of its own, and these tests in it.
+define with_versions
+	@test -n "$(2)" || { echo "smile needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(2) -m venv $(VENV)-$(1)
+	$(VENV)-$(1)/bin/python -m pip install --quiet uv
+	$(VENV)-$(1)/bin/uv pip install --quiet --python $(VENV)-$(1)/bin/python $(3) --editable '.[dev]'
+	$(VENV)-$(1)/bin/uv pip list --python $(VENV)-$(1)/bin/python | grep -E '^(jax|flax|optax|orbax-checkpoint|numpy|scipy|pandas) '
+	$(VENV)-$(1)/bin/python -m pytest $(VERSION_TESTS)
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations sghmc_friction uci small_tables uci_batch_size bench choices chaos corruption long_life audit campaign docs test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors references
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test test-lowest test-newest lint format clean \
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended worst_ratio references
 
 help:  ## list the targets
-	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## create .venv and install smile into it with pinned dependencies
 
@@ -57,6 +75,11 @@ table1_rotations: $(STAMP)  ## how Table 1's Gaussian depends on the axes of tar
 	$(BIN)/smile +experiment=table1_rotations scale=$(scale)
 	$(BIN)/smile-table table1_rotations --scale $(scale)
 
+table1_contrast_friction: $(STAMP)  ## contrast friction without a grid beside the paper's samplers, 60 runs; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=table1_contrast_friction scale=$(scale)
+	$(BIN)/smile +experiment=table1_contrast_friction_baselines scale=$(scale)
+	$(BIN)/smile-table table1_contrast_friction --scale $(scale)
+
 uci: $(STAMP)  ## Bayesian neural networks on three UCI tables; scale=smoke|quick|paper args=data.dir=folder
 	$(BIN)/smile +experiment=uci scale=$(scale) $(args)
 	$(BIN)/smile +experiment=uci_full_batch scale=$(scale) $(args)
@@ -71,7 +94,7 @@ uci_batch_size: $(STAMP)  ## the batch size of pSMILE and adaSGHMC on bikesharin
 	$(BIN)/smile +experiment=uci_batch_size scale=$(scale) $(args)
 	$(BIN)/smile-table uci_batch_size --scale $(scale)
 
-fmnist: $(STAMP)  ## LeNet on Fashion-MNIST, four methods; scale=smoke|quick|paper args=data.dir=folder
+fmnist: $(STAMP)  ## LeNet on Fashion-MNIST, four methods; scale=smoke|quick|desk|paper args=data.dir=folder
 figure1: $(STAMP)  ## ResNet-7 on CIFAR-10: gain over the deep ensemble against the step size; scale=, args=data.dir=folder
 figure2: $(STAMP)  ## nanoGPT on modern Shakespeare: perplexity against the step size; scale=, args=data.dir=folder
 resnet18: $(STAMP)  ## ResNet-18 on CIFAR-10 (paper: for GPUs); scale=, args='data.dir=folder hydra/launcher=slurm_gpu'
@@ -92,11 +115,26 @@ posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS
 	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
 	$(BIN)/smile-table posteriors --scale $(scale)
 
+leaderboard: $(STAMP)  ## samplers against each other on posteriors, from the Parquet; sampler=name runs one of a package of yours first
+	$(if $(sampler),$(BIN)/smile +experiment=posteriors scale=$(scale) sampler=$(sampler) $(args))
+	$(BIN)/smile-report posteriors --leaderboard --scale $(scale)
+
+recommended: $(STAMP)  ## the candidates of +method=recommended on fresh replications of the posteriors; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=recommended scale=$(scale)
+	$(BIN)/smile +experiment=recommended_independent scale=$(scale)
+	$(BIN)/smile-table recommended --scale $(scale)
+
+worst_ratio: $(STAMP)  ## how far +method=recommended is from the best of all grids, from the Parquet of scale=quick
+	$(BIN)/python scripts/worst_ratio.py
+
 references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
 	$(BIN)/python scripts/references.py
 
 bench: $(STAMP)  ## chain-steps per second and the ratio to the physical limit
 	$(BIN)/python scripts/bench
+
+accelerator: $(STAMP)  ## what the device does with every network, in nine minutes: speed, memory, precision, compilation; args=
+	$(BIN)/python scripts/accelerator.py $(args)
 
 choices: $(STAMP)  ## the page of what can be chosen, from conf/
 	$(BIN)/python scripts/choices.py
@@ -130,6 +168,12 @@ docs: $(DOCS)  ## the documentation in site/: tutorials run, a dead link or a wa
 test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest
 
+test-lowest:  ## some tests with the oldest versions that pyproject.toml allows, in an environment of its own; needs the network
+	$(call with_versions,lowest,$(PYTHON),--resolution lowest-direct)
+
+test-newest:  ## the same with the newest versions that there are; NEWEST_PYTHON=/path/to/python3.13
+	$(call with_versions,newest,$(NEWEST_PYTHON),--upgrade)
+
 lint: $(STAMP)  ## style, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -141,4 +185,4 @@ format: $(STAMP)  ## apply the style
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and scratch output, keep results
-	rm -rf $(VENV) $(VENV)-audit site outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-newest site outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

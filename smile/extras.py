@@ -22,9 +22,11 @@ class _Extra(NamedTuple):
 EXTRAS = {
     "PIL": _Extra("Pillow", "images"),
     "arviz_base": _Extra("arviz-base", "arviz"),
+    "equinox": _Extra("equinox", "equinox"),
     "huggingface_hub": _Extra("huggingface_hub", "images"),
     "matplotlib": _Extra("matplotlib", "plots"),
     "openpyxl": _Extra("openpyxl", "data"),
+    "optuna": _Extra("optuna", "optuna"),
     "sklearn": _Extra("scikit-learn", "data"),
     "submitit": _Extra("submitit", "slurm"),
     "tensorboardX": _Extra("tensorboardX", "tensorboard"),

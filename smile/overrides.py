@@ -15,7 +15,15 @@ from smile.options import ConfigError
 from smile.paths import conf_dir
 from smile.quoting import in_quotes, quoted
 
-__all__ = ["check_hydra", "check_name", "check_once", "num_values", "of_first_run", "quote_functions"]
+__all__ = [
+    "check_basic",
+    "check_hydra",
+    "check_name",
+    "check_once",
+    "num_values",
+    "of_first_run",
+    "quote_functions",
+]
 
 # Of Hydra's own options, those that do something where smile starts the runs itself.
 _EFFECTIVE = ("launcher", "sweeper", "mode", "job_logging", "searchpath", "job.chdir", "help")
@@ -47,10 +55,6 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
     key = override.key_or_group
     if not key:
         raise ConfigError("command line", override.input_line, "option=value")
-    if key.startswith("hydra.sweeper.params"):
-        raise ConfigError(
-            key, str(override.input_line).partition("=")[2], "-m option=value,value for a sweep"
-        )
     if override.is_delete() or not loader.repository.group_exists(key):
         return
     value = override.value()
@@ -60,6 +64,17 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
             raise ConfigError(
                 key, one, loader.get_group_options(key) or "one of its options, such as hydra.launcher.n_jobs"
             )
+
+
+def check_basic(overrides: Sequence[Override]) -> None:
+    """Raises ConfigError for what Hydra's basic sweeper has no use for, or only a traceback."""
+    for override in overrides:
+        given = str(override.input_line).partition("=")[2]
+        if override.key_or_group.startswith("hydra.sweeper.params"):
+            raise ConfigError(override.key_or_group, given, "-m option=value,value for a sweep")
+        if override.is_interval_sweep():
+            valid = "-m option=value,value for a sweep; hydra/sweeper=optuna searches an interval"
+            raise ConfigError(override.key_or_group, given, valid)
 
 
 def check_once(overrides: Sequence[str]) -> None:

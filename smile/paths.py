@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["SCALES", "conf_dir", "experiment_dir", "experiments_dir", "local_path"]
 
-SCALES = ("full", "paper", "quick", "smoke")  # how much work; the largest first
+SCALES = ("full", "paper", "desk", "quick", "smoke")  # how much work; the largest first
 
 _PACKAGE = Path(__file__).resolve().parent
 

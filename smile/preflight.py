@@ -2,17 +2,15 @@
 
 Hydra composes a sweep's jobs one after the other, so a typo in the last would be found after hours, as a traceback.
 
-Hydra has no public way to compose what its sweeper would: what is imported here from ``hydra._internal`` may change
-with any minor release. Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module
-again.
+Hydra has no public way to compose what its sweeper would: ``hydra._internal`` may change with any minor release.
+Therefore pyproject.toml holds hydra-core below 1.4; raising that means reading this module again.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,16 +25,14 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from smile import __version__
-from smile.composition import CONFIG_NAME, Loader
+from smile.composition import CONFIG_NAME, Loader, explained, guarded
 from smile.config.run import RunConfig
-from smile.options import ConfigError, UnknownOptionError
-from smile.overrides import check_name, num_values, of_first_run, quote_functions
+from smile.options import ConfigError
+from smile.overrides import check_basic, check_name, num_values, of_first_run, quote_functions
 from smile.paths import conf_dir
 from smile.sweep.frozen import Job
 
@@ -44,6 +40,7 @@ __all__ = [
     "Command",
     "choices_of",
     "compose",
+    "compose_batch",
     "compose_command",
     "compose_jobs",
     "parse_arguments",
@@ -51,6 +48,7 @@ __all__ = [
 ]
 
 _MOST_RUNS = 100_000
+SEARCH = "smile.search.find"  # the sweeper that smile calls itself
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -59,11 +57,13 @@ class Command(NamedTuple):
 
     Attributes:
         jobs: one per run; none where another sweeper than Hydra's basic one chooses them as it goes along.
+        sweeper: ``hydra.sweeper``, as the next.
         launcher: ``hydra.launcher``, without what its interpolations stand for.
         logging: ``hydra.job_logging``.
     """
 
     jobs: list[Job]
+    sweeper: Any
     launcher: Any
     logging: DictConfig
 
@@ -111,9 +111,9 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, str]:
 
         def read() -> DictConfig:
             parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments.overrides)
-            return _guarded(partial(loader.compose, [of_first_run(loader, override) for override in parsed]))
+            return guarded(partial(loader.compose, [of_first_run(loader, override) for override in parsed]))
 
-        cfg = _explained(loader, arguments.overrides, read)
+        cfg = explained(loader, arguments.overrides, read)
         nodes = {str(key): cfg._get_node(key) for key in cfg}
         return {
             k: str(node.name) for k, node in nodes.items() if isinstance(node, DictConfig) and "name" in node
@@ -129,21 +129,41 @@ def compose_command(arguments: argparse.Namespace) -> Command:
     """What a command asks for, see ``compose_jobs``."""
     with _config_loader(arguments.config_dir) as loader:
         master, batch = _jobs(loader, arguments.overrides, arguments.multirun)
-        jobs = []
-        for number, overrides in enumerate(batch, 1):
-            try:
-                jobs.append(_explained(loader, overrides, partial(_parse, loader, overrides)))
-            except ConfigError as error:
-                if len(batch) == 1:
-                    raise
-                values = " ".join(overrides[len(master.hydra.overrides.hydra) :])
+        jobs = _composed(loader, batch, len(master.hydra.overrides.hydra))
+        for name in ("sweeper", "launcher"):
+            if not isinstance(given := master.hydra[name], DictConfig):
+                raise ConfigError(f"hydra.{name}", given, f"hydra/{name}=name, or one of its options")
+        sweeper, launcher = map(OmegaConf.to_container, (master.hydra.sweeper, master.hydra.launcher))
+        return Command(jobs, sweeper, launcher, master.hydra.job_logging)
+
+
+def compose_batch(config_dir: str | None, batch: Sequence[list[str]], num_shared: int) -> list[Job]:
+    """Runs by their overrides, for a sweeper that chooses them as it goes along.
+
+    Args:
+        config_dir: of the command, ``--config-dir``.
+        batch: the overrides of each.
+        num_shared: how many of them, the first ones, all runs share.
+
+    Raises:
+        ConfigError: in one line, what is wrong with the first wrong one.
+    """
+    with _config_loader(config_dir) as loader:
+        return _composed(loader, batch, num_shared)
+
+
+def _composed(loader: Loader, batch: Sequence[list[str]], num_shared: int) -> list[Job]:
+    """Jobs; an error says of which run it is, without the overrides that all share."""
+    jobs = []
+    for number, overrides in enumerate(batch, 1):
+        try:
+            jobs.append(explained(loader, overrides, partial(_parse, loader, overrides)))
+        except ConfigError as error:
+            if len(batch) > 1:
+                values = " ".join(overrides[num_shared:])
                 error.args = (f"{error} (run {number} of {len(batch)}: {values})",)
-                raise
-        if not isinstance(master.hydra.launcher, DictConfig):
-            raise ConfigError(
-                "hydra.launcher", master.hydra.launcher, "hydra/launcher=name, or one of its options"
-            )
-        return Command(jobs, OmegaConf.to_container(master.hydra.launcher), master.hydra.job_logging)
+            raise
+    return jobs
 
 
 def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
@@ -156,11 +176,11 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
             check_name(loader, override)
         return parsed
 
-    parsed = _explained(loader, overrides, read)
+    parsed = explained(loader, overrides, read)
     first = [of_first_run(loader, override) for override in parsed]
 
     def split() -> tuple[DictConfig, list[list[str]]]:
-        master = _guarded(
+        master = guarded(
             partial(
                 loader.load_configuration,
                 CONFIG_NAME,
@@ -171,14 +191,18 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
         )
         if master.hydra.job.chdir:
             raise ConfigError("hydra.job.chdir", True, "false; results_dir= says where results go")
-        if not multirun and OmegaConf.select(master, "hydra.mode") != RunMode.MULTIRUN:
+        sweeper = OmegaConf.select(master, "hydra.sweeper._target_")
+        is_sweep = multirun or sweeper == SEARCH or OmegaConf.select(master, "hydra.mode") == RunMode.MULTIRUN
+        if sweeper == _BASIC_SWEEPER:
+            check_basic(parsed)
+        if not is_sweep:
             for override in parsed:
                 if override.is_sweep_override():
                     given = str(override.input_line).partition("=")[2]
                     valid = "one value, [a,b] for a list, \"'a,b'\" for a text, or -m for a sweep"
                     raise ConfigError(override.key_or_group, given, valid)
             return master, [overrides]
-        if master.hydra.sweeper._target_ != _BASIC_SWEEPER:
+        if sweeper != _BASIC_SWEEPER:
             return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
         for override in parsed if params else ():
@@ -192,32 +216,14 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
         batch = BasicSweeper.split_arguments(task, None)[0]
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
-    return _explained(loader, first, split)
-
-
-def _guarded(compose: Callable[[], DictConfig]) -> DictConfig:
-    """What Hydra composes.
-
-    Raises:
-        HydraException, OmegaConfBaseException: where it cannot, also for a reason that it has no exception for.
-    """
-    try:
-        return compose()
-    except (HydraException, OmegaConfBaseException):
-        raise
-    except Exception as error:
-        raise HydraException(_first_line(error)) from error
+    return explained(loader, first, split)
 
 
 def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
-    cfg = _guarded(partial(loader.compose, overrides))
-    from smile.config.parse import (  # here: a name that is no choice is answered before jax is imported
-        parse,
-        resolved,
-    )
+    cfg = guarded(partial(loader.compose, overrides))
+    from smile.config.parse import parse_resolved  # here: a wrong name is answered before jax is imported
 
-    config = parse(cfg)
-    return Job(config, resolved(cfg, config))
+    return Job(*parse_resolved(cfg))
 
 
 @contextmanager
@@ -241,55 +247,3 @@ def _config_loader(extra: str | None) -> Iterator[Loader]:
     finally:
         GlobalHydra.instance().clear()
         GlobalHydra.instance().hydra = hydra_of_caller
-
-
-# ---- from Hydra's exceptions to one line ---------------------------------------------------------
-
-
-def _explained(loader: Loader, overrides: Sequence[str], action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except ConfigError:
-        raise
-    except OverrideParseException as error:
-        key, equals, value = error.override.partition("=")
-        if not equals:
-            raise ConfigError(key, "no value", "option=value") from None
-        raise ConfigError(
-            key, value, f"a value that Hydra can read; {error.message.splitlines()[0]}"
-        ) from None
-    except MissingConfigException as error:
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        valid = error.options or loader.get_group_options(group) or _first_line(error)
-        raise ConfigError(group or "config", name, valid) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _explain_key(loader, overrides, error) from None
-
-
-def _explain_key(loader: Loader, overrides: Sequence[str], error: Exception) -> ConfigError:
-    """An override whose name Hydra refused."""
-    match = re.search(r"(Could not override|already at) '([^']+)'", str(error))
-    key = match[2].split("@")[0] if match else ""
-    wrong = [o for o in overrides if o.partition("=")[0].lstrip("+~").split("@")[0] == key]
-    if not match or not wrong:
-        return ConfigError("command line", " ".join(overrides), _first_line(error))
-    name, value = wrong[0].partition("=")[::2]
-    if match[1] == "already at":
-        return ConfigError(name, value, f"{key}={value}, without a plus")
-    if choices := loader.get_group_options(key):
-        return ConfigError(name, value, [f"+{key}={choice}" for choice in choices])
-    parent, _, _ = key.rpartition(".")
-    try:
-        cfg = loader.compose([o for o in overrides if o not in wrong])
-        node = OmegaConf.select(cfg, parent) if parent else cfg
-    except Exception:  # another override is wrong, too; this one is reported first
-        node = None
-    if not isinstance(node, DictConfig):
-        return UnknownOptionError(key, "the options that smile --help lists")
-    names = sorted({str(k) for k in node} | ({"scale"} if not parent else set()))
-    among = f"{parent}={node.name}" if "name" in node else parent
-    return UnknownOptionError(key, [n for n in names if n != "name"], among)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
-import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,18 +22,19 @@ from smile import stop
 from smile.arguments import command_line
 from smile.checksum import DamagedError
 from smile.config.run import RunConfig
+from smile.extras import need
 from smile.manual import manual
 from smile.options import ConfigError
 from smile.overrides import check_hydra, check_once
 from smile.paths import conf_dir
-from smile.preflight import Command, choices_of, compose_command, parse_arguments, quote_functions
+from smile.preflight import SEARCH, Command, choices_of, compose_command, parse_arguments, quote_functions
 from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
-from smile.sweep.attempt import attempt, is_done, reason_of, run_dir
+from smile.sweep.attempt import attempt, is_done, run_dir
 from smile.sweep.changed import changed_since
-from smile.sweep.early import absent, check_early, own_devices
+from smile.sweep.early import absent, check_data, check_early, check_folders, check_paths, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
@@ -45,11 +46,12 @@ from smile.tracking import read_run
 from smile.tracking.seal import UnreadableError
 from smile.tracking.statistics import reached, summarise
 
+if TYPE_CHECKING:
+    from smile.search import Search
+
 __all__ = ["main", "run_dir"]
 
 _logger = logging.getLogger(__name__)
-
-_CLOCK_TOLERANCE_SECONDS = 60
 
 
 @command_line
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     arguments = quote_functions(sys.argv[1:] if arguments is None else arguments)
     sys.argv = [sys.argv[0], *arguments]
-    command = Command([], {}, OmegaConf.create())
+    command, search = Command([], {}, {}, OmegaConf.create()), None
     try:
         flags = parse_arguments(arguments)
         if flags.experimental_rerun:
@@ -83,22 +85,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if shows_help or flags.cfg is not None:
             _run_hydra(command)
             return 0
-        configs, launcher = [job.config for job in command.jobs], find_launcher(command.launcher)
+        launcher = find_launcher(command.launcher)
+        if command.sweeper["_target_"] == SEARCH:
+            search = _search(flags, command, launcher)
+        configs = [job.config for job in (search.probes if search else command.jobs)]
         if configs and launcher.kind != "plugin":
             check_hydra(flags.overrides)
-        _check_paths(configs)
+        check_paths(configs)
         if configs and configs[0].dry_run:
             if launcher.kind != "plugin":
                 _configure_logging(command.logging)
-            _check_data(configs)
+            check_data(configs)
             with own_devices():
                 check_early([config for config in configs if config.data is None or config.data.is_at_hand])
-            print_plan(make_plan(configs, launcher.at_once))
+            if search:
+                print(search)
+            else:
+                print_plan(make_plan(configs, launcher.at_once))
             return 0
         without = absent(configs)
         with own_devices():
             check_early(configs, computes_here=launcher.kind != "slurm")
-        _check_folders(configs)
+        check_folders(configs)
         for line in (*changed_since(configs), *without):
             print(line, flush=True)
         if configs and launcher.kind in ("background", "slurm"):
@@ -112,9 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "hydra/launcher", given, "basic with a sweeper that chooses its runs as it goes along"
             )
         since = file_system_time(run_dir(configs[0]).parent) if configs else 0.0
+        end = _end(configs, began)
         left = [config for config in configs if not is_done(config)]
         if configs and left and launcher.kind != "plugin":
             _configure_logging(command.logging)
+        if search:
+            configs, left = search.configs, []  # which grow
     except (ConfigError, UnreadableError) as error:
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
@@ -125,11 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pids: set[int] | None = None
     try:
         with (
-            stop.limited(_end(configs, began)),
+            stop.limited(end),
             stop.listening(),
-            progress.watch([run_dir(config) for config in left]),
+            progress.watch([run_dir(config) for config in left]) if left else nullcontext(),
         ):
-            if not configs or launcher.kind == "plugin":
+            if search:
+                pids = search.run(launcher.at_once, since)
+            elif not configs or launcher.kind == "plugin":
                 _run_hydra(command)
             elif left:
                 pids, outcomes = run_all(command.jobs, launcher.at_once, since)
@@ -155,7 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) as error:  # files that changed since the command began
         print(f"smile: error: {error}", file=sys.stderr)
         return 2
-    return report(configs, since, pids)
+    code = report(configs, since, pids, search.by if search else None)
+    if search:
+        search.report()
+    return code
 
 
 # ---- what Hydra does -----------------------------------------------------------------------------
@@ -175,6 +191,13 @@ def _run_hydra(command: Command) -> None:
         return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+
+
+def _search(flags: argparse.Namespace, command: Command, launcher: Launcher) -> Search:
+    need("optuna", "hydra/sweeper=optuna")
+    from smile.search import find  # here, because it imports optuna
+
+    return find(flags, command, launcher)
 
 
 def _configure_logging(logging: DictConfig) -> None:
@@ -248,45 +271,3 @@ def _shown(path: Path) -> Path:
 def _experiment(config: RunConfig) -> str:
     results = "" if config.results_dir == "results" else f" --results {config.results_dir}"
     return f"{config.experiment} --scale {config.scale}{results}"
-
-
-# ---- before --------------------------------------------------------------------------------------
-
-
-def _check_paths(configs: Sequence[RunConfig]) -> None:
-    """The file system can look them up, before anything else does."""
-    for config in {run_dir(config).parent: config for config in configs}.values():
-        try:
-            run_dir(config).stat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            valid = f"a folder that can be read; {error.strerror}"
-            raise ConfigError("results_dir", config.results_dir, valid) from None
-
-
-def _check_folders(configs: Sequence[RunConfig]) -> None:
-    """Results can be written, and the clock of their file system is about ours."""
-    for folder in dict.fromkeys(run_dir(config).parent for config in configs):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", suffix=".tmp") as file:
-                file.write(b"room?")
-                file.flush()
-                skew = os.fstat(file.fileno()).st_mtime - time.time()
-        except OSError as error:
-            raise ConfigError(
-                "results_dir", str(folder), f"a folder that can be written; {reason_of(error)}"
-            ) from None
-        if abs(skew) > _CLOCK_TOLERANCE_SECONDS:
-            print(
-                f"smile: the clocks of this machine and of {folder} differ by {abs(skew):.0f} s; dates will be off",
-                file=sys.stderr,
-            )
-
-
-def _check_data(configs: Sequence[RunConfig]) -> None:
-    """What is to be downloaded or decoded can be, as far as that shows before."""
-    for data in dict.fromkeys(config.data for config in configs):
-        if data is not None:
-            data.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,10 +62,18 @@ def test_rotations_compose(choice: str) -> None:
 
 BASELINES = ("table1_baseline", "table1_baseline_grid", "uci_full_batch")  # one column for all rows
 
+DESK = (
+    "ablation_batch_size",
+    "figure1",
+    "figure2",
+    "fmnist",
+)  # networks with a protocol of a night of two cores
+
 BLOCKS = {
     "uci": ["data=energy"],
     "small_tables": ["data=wine"],
     **{f"posteriors{kind}": ["target=breast_cancer"] for kind in ("", "_independent", "_contrast_friction")},
+    **{f"recommended{kind}": ["target=breast_cancer"] for kind in ("", "_independent")},
 }
 
 
@@ -77,6 +86,8 @@ def test_every_preset_parses_at_every_scale_into_runs_of_a_table(preset: str) ->
         block = ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])]
     for scale in SCALES:
         if scale == "full" and not is_analytic:  # networks have the published length at most
+            continue
+        if scale == "desk" and not is_analytic and preset not in DESK:
             continue
         configs = jobs(f"+experiment={preset}", f"scale={scale}", *(block if scale != "paper" else []))
         assert configs and all(config.experiment in table_names() for config in configs)
@@ -97,6 +108,20 @@ def _is_known_to_its_table(config: RunConfig) -> None:
         "data": config.data.name if config.data else "none",
     }
     assert all(values[key] in spec.labels[key] for key in spec.keys), values
+
+
+@pytest.mark.parametrize("arguments", [["+experiment=uci", "scale=desk"], ["target=bnn", "scale=full"]])
+def test_a_scale_without_a_protocol_of_the_network_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^scale: got '(desk|full)'; valid: paper, quick, smoke$"):
+        jobs(*arguments)
+
+
+@pytest.mark.parametrize(("preset", "runs"), [("figure1", 15), ("figure2", 9), ("fmnist", 12)])
+def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str, runs: int) -> None:
+    configs = jobs(f"+experiment={preset}", "scale=desk")
+    assert len(configs) == runs
+    assert {config.seed for config in configs} == {1, 2, 3}
+    assert all(config.num_steps >= 1000 and len(config.step_size) == 4 for config in configs)
 
 
 @pytest.mark.parametrize(
@@ -311,3 +336,39 @@ def test_what_is_no_step_size_is_refused_in_one_line(value: object) -> None:
     with pytest.raises(ConfigError, match=r"^step_size: got ") as caught:
         parse_step_size(value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("step_size: [1e-3", "mine.yaml, line 3 (expected ',' or ']'"),
+        ("a: 1\n\tb: 2", "mine.yaml, line 3 (found character '\\t'"),
+        ("step_size: ${a.b_${c}}", "token recognition error at: '{' (step_size)"),
+        ("step_size: ${nowhere}", "Interpolation key 'nowhere' not found"),
+    ],
+)
+def test_a_wrong_line_of_ones_own_yaml_is_told(line: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        jobs("--config-dir", str(tmp_path), "+experiment=mine")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "sampler", "step_size"),
+    [
+        (["target=bnn"], "psmile", 3e-2),
+        (["target=breast_cancer", "target.batch_size=16"], "psmile", 0.3 * 16 / 569),
+        (["target=custom", "target.factory=mine.posterior"], "psmile", 3e-2),
+        (["target=icg", "noise=correlated"], "contrast_friction", 0.1),
+        (["target=icg", "noise=correlated", "step_size=0.2"], "contrast_friction", 0.2),
+    ],
+)
+def test_what_is_recommended_needs_no_grid(problem: list[str], sampler: str, step_size: float) -> None:
+    """It depends on where the noise of gradients comes from."""
+    (config,) = jobs(*problem, "+method=recommended")
+    assert (config.sampler.name, config.tuner.name) == (sampler, "none")
+    assert config.step_size == pytest.approx((step_size,), rel=1e-3)
+    assert getattr(config.sampler, "preconditioner", "posterior_scale") == "posterior_scale"

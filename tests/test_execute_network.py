@@ -12,6 +12,8 @@ import smile
 from smile.execute import execute
 from smile.preflight import compose
 from smile.run import run_dir
+from smile.runs import status
+from smile.runs.owner import this_process
 from smile.sampling import load_draws
 from smile.tools import generate, predict
 from smile.tracking import read_metrics, read_run
@@ -121,10 +123,14 @@ def test_epochs_count_in_batches():
 
 
 def test_the_same_config_gives_the_same_numbers(tmp_path: Path):
+    """Of a run that goes on after others, too, whose time is added to its own."""
     first, directory = run("+method=psmile")
     (directory / "metrics.parquet").unlink()
+    status.write(directory, status.Status("running", owner=this_process(), spent=1e6))
     again, _ = run("+method=psmile")
     pd.testing.assert_frame_equal(first, again, check_exact=True)
+    (seconds,) = read_run(directory)["wall_seconds"].unique()
+    assert 1e6 < seconds < 1e6 + 1e4
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(309, 154), (700, 256), (3, 1), (1, 1)])

@@ -54,7 +54,8 @@ TEXTS = {
     "tracker.wandb.project",
     "study",
 }
-WORDS = {"inf": (None, float("inf")), "none": (None, "none"), "null": (None,)}
+WORDS: dict[str, tuple[Any, ...]] = {"inf": (None, float("inf")), "none": (None, "none"), "null": (None,)}
+WORDS["1e999"] = WORDS["inf"]  # as a number it is infinite, too
 
 WRONG = [
     "banana",

@@ -18,11 +18,16 @@ def write(
     output: Path, name: str, paragraphs: Sequence[str], speed: pd.DataFrame, command: str = "make bench"
 ) -> None:
     """Writes ``<name>.md``, whose last line says which command does, and ``<name>.csv``; prints the first."""
+    print(f"\n{save(output, name, paragraphs, speed, command)}\n\nwritten to {output}/{name}.md")
+
+
+def save(output: Path, name: str, paragraphs: Sequence[str], speed: pd.DataFrame, command: str) -> str:
+    """The same without a word; returns the Markdown."""
     today = time.strftime("%Y-%m-%d")
     text = "\n\n".join([*paragraphs, f"`{command}` writes this file. {today}."])
     write_text_atomic(output / f"{name}.md", text + "\n")
     write_text_atomic(output / f"{name}.csv", speed.to_csv(index=False))
-    print(f"\n{text}\n\nwritten to {output}/{name}.md")
+    return text
 
 
 def show(row: dict[str, str]) -> None:

@@ -43,8 +43,8 @@ class BNN:
     """A Bayesian neural network.
 
     Args:
-        network: a flax linen or nnx module, an ``(init, apply)`` pair, a function of the number of outputs that returns
-            one, a dotted path, ``smile.mlp(16, 16)``; see ``smile.api.networks.architecture``.
+        network: a module of flax linen, nnx or Equinox, an ``(init, apply)`` pair, a function of the number of outputs
+            that returns one, a dotted path, ``smile.mlp(16, 16)``; see ``smile.api.networks.architecture``.
         likelihood: ``auto``: categorical for classes, homoscedastic for numbers; ``homoscedastic``: normal with one
             standard deviation, one output; ``heteroscedastic``: two outputs, mean and log standard deviation;
             ``categorical``: one output per class.

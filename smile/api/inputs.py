@@ -190,11 +190,13 @@ def _read(table: pd.DataFrame, position: int, is_named: bool, known: Column | No
     present = series[~is_missing]
     is_words = bool(known.categories) if known else _is_words(name, series, present)
     if not is_words:
-        try:
-            cells = pd.to_numeric(series).to_numpy(np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
-            row = next(i for i, cell in enumerate(series) if not _is_number(cell))
-            raise InputError(f"column {name!r} of X, row {row}: {series.iloc[row]!r} is no number") from None
+        if series.dtype.kind not in "biuf":  # of words and dates pandas makes numbers, or missing cells
+            series = series.astype(object)
+            is_odd = ~is_missing & [not _is_number(cell) for cell in series]
+            if is_odd.any():
+                row = int(is_odd.argmax())
+                raise InputError(f"column {name!r} of X, row {row}: {series.iloc[row]!r} is no number")
+        cells = pd.to_numeric(series).to_numpy(np.float64, na_value=np.nan)
         if np.isinf(cells).any():
             row = int(np.flatnonzero(np.isinf(cells))[0])
             raise InputError(f"column {name!r} of X, row {row}: {cells[row]} is not finite")

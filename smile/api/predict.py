@@ -44,12 +44,12 @@ class Predictor:
 
     def moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the mixture over draws of every row, in units of the network, float64."""
-        states = list(self._states(x))
-        mean = np.concatenate([np.asarray(s.mean, np.float64).mean(0) for s in states])
-        spread = [
-            np.asarray(s.variance, np.float64).mean(0) + np.asarray(s.mean, np.float64).var(0) for s in states
-        ]
-        return mean, np.sqrt(np.concatenate(spread))
+        means, variances = [], []
+        for state in self._states(x):  # one block after the other, so that no state of all rows is held
+            mean = np.asarray(state.mean, np.float64)
+            means.append(mean.mean(0))
+            variances.append(np.asarray(state.variance, np.float64).mean(0) + mean.var(0))
+        return np.concatenate(means), np.sqrt(np.concatenate(variances))
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Of every class, (rows, classes), float64."""

@@ -18,6 +18,7 @@ from smile.api.summary import Summary, advice
 from smile.data import Units
 from smile.execute.posterior import KIND, POSTERIOR_FILE, Saved, leaves, write_posterior
 from smile.execute.posterior import VERSION as VERSION
+from smile.extras import MissingExtraError
 from smile.options import ConfigError
 from smile.targets import Prior, bnn, likelihood
 from smile.tracking.archive import ArchiveError, read_archive
@@ -59,12 +60,13 @@ def load(path: str | Path, *, model: Any = None) -> Fit:
     Args:
         path: of a file that ``Fit.save`` wrote, or the folder of a run on a table.
         model: the network, where the file cannot name it: it was an object of a class that cannot be imported (one of
-            a notebook or a function), an nnx module or a pair ``(init, apply)``. A network of ``smile``'s own, a dotted
-            path, and a linen module or a function at the top of a module that can be imported and whose source has not
-            changed need none.
+            a notebook or a function), a module of nnx or Equinox, or a pair ``(init, apply)``. A network of ``smile``'s
+            own, a dotted path, and a linen module or a function at the top of a module that can be imported and whose
+            source has not changed need none.
 
     Raises:
         ArchiveError: where the file is truncated, changed, of a newer version, or its network is needed and not given.
+        MissingExtraError: where the network needs a package that is not installed.
         NetworkError: where ``model`` is another network.
     """
     path = posterior_file(Path(path))
@@ -81,7 +83,7 @@ def load(path: str | Path, *, model: Any = None) -> Fit:
             network = from_facts(facts["network"]) if model is None else architecture(model)
             made = in_precision(network.make(using.num_outputs, None), str(draws.dtype))
         except (NetworkError, ConfigError) as error:
-            if model is not None:
+            if model is not None or isinstance(error, MissingExtraError):
                 raise
             raise ArchiveError(path, f"{error}: smile.load(path, model=...) with the same network") from None
         y = jnp.zeros(2, jnp.int32 if facts["classes"] else jnp.float32)

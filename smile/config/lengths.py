@@ -1,7 +1,8 @@
-"""Chains of equal work, whatever their batches: arithmetic that YAML does not have, as resolvers of OmegaConf.
+"""Lengths of chains and steps, whatever their batches: arithmetic that YAML does not have, as resolvers of OmegaConf.
 
     num_steps: ${equal_work:<row gradients>,<batch size>,<rows>,<gradients of a step>,<draws>}
     thinning: ${every:<num_steps>,<draws>}
+    step_size: ${per_epoch:<distance>,<batch size>,<rows>}
 
 A step of a chain costs (gradients of a step) x (batch size) row gradients; a batch size of ``full`` is all rows.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
-__all__ = ["equal_work", "every"]
+__all__ = ["equal_work", "every", "per_epoch"]
 
 
 def equal_work(
@@ -28,5 +29,12 @@ def every(num_steps: int, draws: int) -> int:
     return max(1, num_steps // draws)
 
 
+def per_epoch(distance: float, batch_size: int | str | None, rows: int) -> float:
+    """The step size of which an epoch's steps make ``distance``."""
+    size = rows if batch_size in ("full", None) else int(batch_size)
+    return float(f"{distance * size / rows:.4g}")
+
+
 OmegaConf.register_new_resolver("equal_work", equal_work)
 OmegaConf.register_new_resolver("every", every)
+OmegaConf.register_new_resolver("per_epoch", per_epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import re
@@ -28,7 +29,7 @@ from smile.targets import TARGETS
 from smile.tracking.trackers import TRACKERS, TrackerConfig
 from smile.tuners import TUNERS, AdaptingTuner
 
-__all__ = ["from_dict", "parse", "parse_step_size", "resolved"]
+__all__ = ["from_dict", "parse", "parse_resolved", "parse_step_size"]
 
 GROUPS: Mapping[str, Choices[Any]] = {
     choices.group: choices for choices in (DATA, MODELS, WARM_STARTS, TARGETS, NOISES, SAMPLERS, TUNERS)
@@ -52,8 +53,14 @@ def parse(cfg: DictConfig) -> RunConfig:
     Raises:
         ConfigError: in one line, the first wrong option, what was given and what is valid.
     """
+    return parse_resolved(cfg)[0]
+
+
+def parse_resolved(cfg: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
+    """The config, see ``parse``, and what ``parse`` makes the same of: plain dictionaries, lists and scalars."""
     fields = {field.name: field for field in dataclasses.fields(RunConfig)}
-    values = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    given = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
+    values = copy.deepcopy(given)
     if (study := cfg.get("study")) is not None:
         values["experiment"] = study
     for key in values:
@@ -68,18 +75,7 @@ def parse(cfg: DictConfig) -> RunConfig:
     plain = (field for name, field in fields.items() if name not in nested)
     config = RunConfig(**nested, **_convert(plain, values))
     check_together(config)
-    return config
-
-
-def resolved(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
-    """What ``parse`` makes the same config of, without interpolations; plain dictionaries, lists and scalars.
-
-    Args:
-        cfg: what Hydra composed.
-        config: what ``parse`` made of it.
-    """
-    plain = {str(key): _resolve(cfg, str(key)) for key in cfg if key not in _HELPER_NODES}
-    return plain | {"step_size": list(config.step_size) or None, "experiment": config.experiment}
+    return config, given | {"step_size": list(config.step_size) or None, "experiment": config.experiment}
 
 
 def from_dict(plain: Mapping[str, Any]) -> RunConfig:

@@ -90,8 +90,11 @@ def _check_network(config: RunConfig, chosen: NetworkChoices) -> None:
         valid = "none with target=bnn, whose batches are the noise of its gradients"
         raise ConfigError("noise", config.noise.name, valid)
     if config.sampler.is_weighted:
-        valid = f"any other with target={chosen.target.name}, whose draws count equally"
+        valid = f"one whose draws count equally, with target={chosen.target.name}; sampler.most_noise=null makes one"
         raise ConfigError("sampler", config.sampler.name, valid)
+    if config.sampler.uncounted_steps > config.burn_in:
+        valid = f"a whole number <= burn_in={config.burn_in}, as chains stand still while they measure"
+        raise ConfigError("sampler.measured_steps", config.sampler.uncounted_steps, valid)
     if config.sampler.is_full_batch and chosen.target.batch_size is not None:
         valid = f"null with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("target.batch_size", chosen.target.batch_size, valid)
@@ -99,6 +102,9 @@ def _check_network(config: RunConfig, chosen: NetworkChoices) -> None:
         valid = f"a whole number with sampler={config.sampler.name}, whose preconditioner needs the noise of batches"
         raise ConfigError("target.batch_size", None, valid)
     if config.sampler.needs_noise and chosen.target.batch_size is None:
+        if not hasattr(config.sampler, "L"):
+            valid = f"a whole number with sampler={config.sampler.name}, which lives on noise"
+            raise ConfigError("target.batch_size", None, valid)
         valid = f"a number > 0 on the full batch: without noise sampler={config.sampler.name} is not ergodic"
         raise ConfigError("sampler.L", None, valid)
     if config.short_steps is not None:

@@ -8,7 +8,6 @@ part of a column: ``auto`` takes a target that holds numbers or words alone.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from array import array
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smile.data.delimited import Records, read_records, shown, shown_names
+from smile.data.delimited import Records, finite_number, read_records, shown, shown_names
 from smile.data.files import DataError
 from smile.data.tabular import Table
 
@@ -83,7 +82,7 @@ def load_csv(path: Path, target: str, *, task: str = "auto", delimiter: str = "a
                 f"{path}, line {line}, column {shown(records.names[position])}: the cell is empty"
             )
         try:
-            x.extend(map(_number, row))
+            x.extend(map(finite_number, row))
         except ValueError:
             raise _wrong_feature(path, line, features, row) from None
         cells.append(known.setdefault(label, label))
@@ -96,16 +95,9 @@ def load_csv(path: Path, target: str, *, task: str = "auto", delimiter: str = "a
     return Table(path.stem, inputs, y, "classification" if classes else "regression", classes, names)
 
 
-def _number(cell: str) -> float:
-    value = float(cell)
-    if not math.isfinite(value) or "_" in cell:
-        raise ValueError(cell)
-    return value
-
-
 def _is_number(cell: str) -> bool:
     try:
-        _number(cell)
+        finite_number(cell)
     except ValueError:
         return False
     return True

@@ -8,6 +8,7 @@ not count, either. Every row has as many cells as the header.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from smile.data.files import DataError, read_utf8
 
-__all__ = ["DELIMITERS", "Records", "read_records", "shown", "shown_names"]
+__all__ = ["DELIMITERS", "Records", "finite_number", "read_records", "shown", "shown_names"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -67,6 +68,18 @@ def read_records(path: Path, delimiter: str = "auto") -> Records:
     names = tuple(name.strip() for name in header)
     _check_names(path, line, names)
     return Records(path, names, _whole(path, names, rows))
+
+
+def finite_number(cell: str) -> float:
+    """What ``float`` reads, but not ``1_000``.
+
+    Raises:
+        ValueError: where the cell is no number, or not a finite one.
+    """
+    value = float(cell)
+    if not math.isfinite(value) or "_" in cell:
+        raise ValueError(cell)
+    return value
 
 
 def shown(cell: str) -> str:

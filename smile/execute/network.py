@@ -28,6 +28,7 @@ from smile.execute.record import as_rows
 from smile.execute.results import Sampled
 from smile.execute.warm_start import checkpoints, warm_start
 from smile.extras import is_installed
+from smile.runs import status
 from smile.runs.progress import Advance, progress
 from smile.sampling import (
     Batches,
@@ -64,7 +65,8 @@ def execute_network(config: RunConfig, run_dir: Path, label: str, trackers: Trac
     """
     chosen = config.network
     assert chosen is not None
-    start = time.monotonic()
+    attempts = status.read(run_dir)  # a run in slices takes as long as all of them together
+    start = time.monotonic() - (attempts.spent if attempts else 0.0)
     network = make_network(chosen, config.seed)
     unit = _steps_per_unit(chosen, network)
     saved, adapted_saved = (

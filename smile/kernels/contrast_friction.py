@@ -1,24 +1,38 @@
 """Contrast friction: Langevin dynamics that cools exactly what the noise of its gradients heats (our own).
 
-Three independent unbiased gradients g_1, g_2, g_3 at x, their mean g, and two contrasts, each with the covariance of g
-and uncorrelated with it:
+M independent unbiased gradients g_1, ..., g_M at x, their mean g, and M - 1 contrasts, each with the covariance of g
+and uncorrelated with it and with each other:
 
-    d_1 = (g_1 - g_2) / sqrt(6),   d_2 = (g_1 + g_2 - 2 g_3) / sqrt(18)
+    d_k = (g_1 + ... + g_k - k g_(k+1)) / sqrt(k (k + 1) M)
 
-One step, with the interval h0 = sqrt(u / E|d|^2) measured where the chain starts and h, w, c of the position x:
+One step, with K = M - 2 contrasts that cool, the interval h0 = sqrt(u K / E|d|^2) measured where the chain starts and
+h, w, c of the position x:
 
-    h = h0 / sqrt(1 + h0^2 |d_1|^2 / u_max)          shorter where the noise is strong; x counts h in averages
+    h = h0 / sqrt(1 + h0^2 |d_1|^2 / (K u_max))      shorter where the noise is strong; x counts h in averages
     v <- q v + sqrt(1 - q^2) xi,  q = exp(-alpha h / h0),  xi ~ N(0, I)
-    v <- v - c d_2 (d_2 . v) / |d_2|^2,  c = 1 - sqrt(1 - min(w, 1)),  w = h^2 |d_2|^2
+    v <- B_1 ... B_K v,  B_k v = v - c b_k (b_k . v) / |b_k|^2,  c = 1 - sqrt(1 - min(w, 1)),  w = h^2 / K |b_k|^2
     v <- v + h g
     x <- x + h v
 
-With A the map of the third line, E[A A^T] + h^2 Cov(g) = I wherever w < 1: friction of rank one that matches
-correlated noise, and noise that changes with x, without an estimate, a lag or a matrix. The contrast that sets h must
-not be the one that cools, and h must not remember past noise: both bias. Averages have weights h.
+with b_1 = d_2 and b_k = B_(k-1)^(-1) ... B_1^(-1) d_(k+1), so that A = B_1 ... B_K has
 
-A step ends with the gradients at its new position, so that its weight is known. Rows drawn without replacement, 3 b of
-N, leave g with (1 - 3 b / N) of the contrasts' covariance; these are scaled to it.
+    A A^T = I - h^2 / K (d_2 d_2^T + ... + d_(M-1) d_(M-1)^T),   E[A A^T] + h^2 Cov(g) = I,   wherever w < 1:
+
+friction of rank K that matches correlated noise, and noise that changes with x, without an estimate, a lag or a matrix.
+The contrast that sets h must not be one that cools, and h must not remember past noise: both bias. Averages have
+weights h, unless u_max is infinite: all steps are then as long.
+
+Dimension. Rank one asks for h^2 tr Cov(g) <= u, so that h falls as d^(-1/2). A batch cut into more parts has the same g
+and more contrasts, and h^2 grows with K: up to K u = 1, whatever the noise. Where coordinates have noise of different
+sizes, the noisiest need not hold up the others: with the mass matrix
+
+    m_i = max(E d_i^2, 1 / s_i^2),   x_i <- x_i + h m_i^(-1/2) v_i,   g_i and d_i times m_i^(-1/2)
+
+these are the dynamics above in coordinates in which noise has one size, measured where the chain starts and then
+frozen. The prior's sd s_i bounds the step of a coordinate that no row says anything of.
+
+A step ends with the gradients at its new position, so that its weight is known. Rows drawn without replacement, M b of
+N, leave g with (1 - M b / N) of the contrasts' covariance; these are scaled to it.
 """
 
 from __future__ import annotations
@@ -27,7 +41,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never, get_args
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +50,15 @@ import numpy as np
 from smile import tree
 from smile.base import BatchNoise, Build, Info, Kernel, Langevin, SamplingAlgorithm
 from smile.kernels.checks import check_count, check_is_noisy, check_range, check_step_size
+from smile.kernels.contrasts import contrasts, cooled, divided
 from smile.kernels.sampler import Sampler
-from smile.options import integer, number, option
+from smile.options import ConfigError, choice, integer, number, option, optional, require
 
-__all__ = ["NUM_PARTS", "ContrastFriction", "ContrastFrictionState", "contrast_friction", "contrasts"]
+__all__ = ["ContrastFriction", "ContrastFrictionState", "contrast_friction"]
 
-NUM_PARTS = 3  # M
+FEWEST_PARTS = 3  # one contrast sets the interval, the others cool
+
+Mass = Literal["identity", "noise"]
 
 
 class ContrastFrictionState(NamedTuple):
@@ -50,131 +67,154 @@ class ContrastFrictionState(NamedTuple):
     Attributes:
         position: pytree of parameters.
         velocity: pytree like position.
-        gradient: g at the position.
-        contrast: d_2 at the position.
+        gradient: g at the position, times m^(-1/2).
+        contrasts: d_2, ..., d_(M-1) at the position, likewise.
         interval: h at the position, (*chains,); zero while the noise is measured: the chain stands still.
-        noise: mean of |d|^2 where the chain started, (*chains,).
+        noise: mean of |d|^2 where the chain started, (*chains,), or with ``mass=noise`` of every d_i^2.
         num_measured: steps behind it, (*chains,) int32.
     """
 
     position: Any
     velocity: Any
     gradient: Any
-    contrast: Any
+    contrasts: tuple[Any, ...]
     interval: jax.Array
-    noise: jax.Array
+    noise: Any
     num_measured: jax.Array
-
-
-def contrasts(gradients: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-    """The mean g and the contrasts d_1 and d_2 of three gradients."""
-    mean = jax.tree.map(lambda a, b, c: (a + b + c) / 3, *gradients)
-    first = jax.tree.map(lambda a, b, c: (a - b) / math.sqrt(6), *gradients)
-    second = jax.tree.map(lambda a, b, c: (a + b - 2 * c) / math.sqrt(18), *gradients)
-    return mean, first, second
 
 
 def contrast_friction(
     logdensity_fn: Callable[[Any, Any], jax.Array],
     *,
-    most_noise: float = 0.3,
+    parts: int = FEWEST_PARTS,
+    mass: Mass = "identity",
+    most_noise: float | None = 0.3,
     refreshment: float = 1e-3,
     measured_steps: int = 100,
     sampled_fraction: float = 0.0,
+    prior_sd: Any = math.inf,
 ) -> SamplingAlgorithm:
-    """Contrast friction; its ``step_size`` is u, the noise E|h g|^2 that a step may take up, with one optimum for all.
+    """Contrast friction; its ``step_size`` is u, the noise E|h g|^2 that a contrast cools, with one optimum for all.
 
     Args:
         logdensity_fn: ``(position, batch) -> (*chains,)``.
-        most_noise: u_max > 0, which bounds h^2 |d_1|^2.
+        parts: M >= 3, into which a batch is divided.
+        mass: ``identity``, or ``noise``: m of every coordinate by its noise.
+        most_noise: u_max > 0, which bounds h^2 |d_1|^2 / K; None: steps are all as long, and positions count equally.
         refreshment: alpha >= 0, of the velocity, per interval h0.
         measured_steps: steps during which the chain stands still and the noise is measured, at least 1.
         sampled_fraction: M b / N in [0, 1), of the rows that are in a batch, where rows are drawn without replacement.
+        prior_sd: s, a number or leaves like the position of one chain, or a prefix of its tree, for ``mass=noise``;
+            infinite: there is no prior, and no coordinate may be without noise.
 
     Returns:
-        A sampling algorithm whose batch is divided along its leading axis into three, a remainder left out.
+        A sampling algorithm whose batch is divided along its leading axis into M parts, a remainder left out.
 
     Raises:
         ValueError: from the call, ``init`` or ``step``, where an argument, a shape or the batch is not as it says.
     """
-    check_range("most_noise", most_noise, "(0, inf)")
+    require("parts", parts, integer(FEWEST_PARTS))
+    require("mass", mass, choice(*get_args(Mass)))
+    check_range("most_noise", 1.0 if most_noise is None else most_noise, "(0, inf)")
     check_range("refreshment", refreshment, "[0, inf)")
     check_range("sampled_fraction", sampled_fraction, "[0, 1)")
     check_count("measured_steps", measured_steps)
     value_and_grad = tree.value_and_grad(logdensity_fn)
+    cooling = parts - 2  # K
 
-    def evaluate(position: Any, batch: Any) -> tuple[jax.Array, Any, Any, Any]:
+    def evaluate(position: Any, batch: Any) -> tuple[jax.Array, Any, list[Any]]:
         check_is_noisy(batch, "contrast friction")
-        values, gradients = zip(*(value_and_grad(position, part) for part in _parts(batch)), strict=True)
-        mean, *pair = contrasts(gradients)
-        scaled = jax.tree.map(lambda d: math.sqrt(1 - sampled_fraction) * d, pair)
-        return sum(values) / NUM_PARTS, mean, *scaled
+        found = [value_and_grad(position, part) for part in divided(batch, parts)]
+        values, gradients = zip(*found, strict=True)
+        mean, *others = contrasts(gradients)
+        return sum(values) / parts, mean, jax.tree.map(lambda d: math.sqrt(1 - sampled_fraction) * d, others)
+
+    def measured(first: Any, second: Any, chain_ndim: int) -> Any:
+        """Of the noise, by two contrasts: |d|^2, or every d_i^2."""
+        match mass:
+            case "identity":
+                return sum(tree.vdot(d, d, chain_ndim) for d in (first, second)) / 2
+            case "noise":
+                return jax.tree.map(lambda a, b: (a**2 + b**2) / 2, first, second)
+            case never:
+                assert_never(never)
+
+    def in_units(vector: Any, noise: Any, chain_ndim: int) -> Any:
+        """Times m^(-1/2)."""
+        if mass == "identity":
+            return vector
+
+        def one_leaf(x: jax.Array, variance: jax.Array, sd: Any) -> jax.Array:
+            sd = jnp.reshape(sd, jnp.shape(sd) + (1,) * chain_ndim) if jnp.ndim(sd) else sd
+            return (x * jax.lax.rsqrt(jnp.maximum(variance, sd**-2.0))).astype(x.dtype)
+
+        return jax.tree.map(one_leaf, vector, noise, jax.tree.broadcast(prior_sd, noise))
+
+    def longest_squared(step_size: jax.Array, noise: Any) -> jax.Array:
+        """h0^2; where mass is noise, E|d|^2 is the dimension."""
+        size = noise if mass == "identity" else tree.num_scalars(noise, jnp.ndim(step_size))
+        return cooling * step_size / size
 
     def init(position: Any, key: jax.Array, batch: Any) -> ContrastFrictionState:
-        logdensity, gradient, _, contrast = evaluate(position, batch)
+        logdensity, gradient, (first, *others) = evaluate(position, batch)
         zero = jnp.zeros(logdensity.shape, jax.tree.leaves(position)[0].dtype)
+        noise = jax.tree.map(jnp.zeros_like, measured(first, first, zero.ndim))
         velocity, count = tree.random_normal(key, position), jnp.zeros(zero.shape, jnp.int32)
-        return ContrastFrictionState(position, velocity, gradient, contrast, zero, zero, count)
+        return ContrastFrictionState(position, velocity, gradient, tuple(others), zero, noise, count)
 
     def step(
         key: jax.Array, state: ContrastFrictionState, batch: Any, step_size: jax.Array
     ) -> tuple[ContrastFrictionState, Info]:
         check_step_size(step_size, state.position, state.interval)
-        chain_ndim = jnp.ndim(step_size)
+        chain_ndim, has_noise = jnp.ndim(step_size), state.num_measured > 0
+        known = jax.tree.map(lambda x: jnp.where(has_noise, x, 1.0), state.noise)
         h = state.interval
-        longest = jnp.sqrt(step_size / jnp.where(state.num_measured > 0, state.noise, 1.0))
-        kept = jnp.exp(-refreshment * h / longest)
+        kept = jnp.exp(-refreshment * h / jnp.sqrt(longest_squared(step_size, known)))
         xi = tree.random_normal(key, state.velocity)
         velocity = tree.axpy(kept - 1, state.velocity, state.velocity)
         velocity = tree.axpy(jnp.sqrt(1 - kept**2), xi, velocity)
-        square = tree.vdot(state.contrast, state.contrast, chain_ndim)
-        w = jnp.minimum(h**2 * square, 1.0)
-        cooled = (
-            w / (1 + jnp.sqrt(1 - w)) / jnp.where(square > 0, square, 1.0)
-        )  # c / |d_2|^2 without cancellation
-        along = tree.vdot(state.contrast, velocity, chain_ndim)
-        velocity = tree.axpy(-cooled * along, state.contrast, velocity)
+        velocity = cooled(velocity, state.contrasts, h**2 / cooling, chain_ndim)
         velocity = tree.axpy(h, state.gradient, velocity)
-        position = tree.axpy(h, velocity, state.position)
+        position = tree.axpy(h, in_units(velocity, known, chain_ndim), state.position)
 
-        logdensity, gradient, first, second = evaluate(position, batch)
-        squares = [tree.vdot(d, d, chain_ndim) for d in (first, second)]
+        logdensity, gradient, (first, *others) = evaluate(position, batch)
         is_measuring = state.num_measured < measured_steps
         count = state.num_measured + is_measuring
-        noise = state.noise + jnp.where(
-            is_measuring, ((squares[0] + squares[1]) / 2 - state.noise) / count, 0.0
+        noise = jax.tree.map(
+            lambda mean, new: (mean + jnp.where(is_measuring, (new - mean) / count, 0.0)).astype(mean.dtype),
+            state.noise,
+            measured(first, others[0], chain_ndim),
         )
-        longest_squared = step_size / noise
-        interval = jnp.sqrt(longest_squared / (1 + longest_squared * squares[0] / most_noise))
-        interval = jnp.where(count < measured_steps, 0.0, interval).astype(h.dtype)
-        noise, count = noise.astype(h.dtype), count.astype(jnp.int32)
-        new = ContrastFrictionState(position, velocity, gradient, second, interval, noise, count)
+        gradient, first, *others = (in_units(g, noise, chain_ndim) for g in (gradient, first, *others))
+        interval_squared = longest_squared(step_size, noise)
+        if most_noise is not None:
+            square = tree.vdot(first, first, chain_ndim)
+            interval_squared /= 1 + interval_squared * square / (cooling * most_noise)
+        interval = jnp.where(count < measured_steps, 0.0, jnp.sqrt(interval_squared)).astype(h.dtype)
+        new = ContrastFrictionState(
+            position, velocity, gradient, tuple(others), interval, noise, count.astype(jnp.int32)
+        )
         norm = tree.vdot(position, position, chain_ndim)
         is_divergent = ~(jnp.isfinite(norm) & jnp.isfinite(logdensity) & jnp.isfinite(interval))
-        return new, Info(jnp.full_like(norm, jnp.nan), is_divergent, jnp.int32(NUM_PARTS))
+        return new, Info(jnp.full_like(norm, jnp.nan), is_divergent, jnp.int32(parts))
 
     return SamplingAlgorithm(init, step, weight=lambda state: state.interval)
-
-
-def _parts(batch: Any) -> list[Any]:
-    """Equal parts of a batch along its leading axis; a remainder is left out."""
-    rows = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in jax.tree.leaves(batch)}
-    if len(rows) != 1 or min(rows) < NUM_PARTS:
-        raise ValueError(f"a batch of {min(rows)} rows: contrast friction divides it into {NUM_PARTS}")
-    size = rows.pop() // NUM_PARTS
-    return [jax.tree.map(lambda leaf, k=k: leaf[k * size : (k + 1) * size], batch) for k in range(NUM_PARTS)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastFriction(Sampler):
     """``sampler=contrast_friction``."""
 
-    parts: ClassVar[int] = NUM_PARTS
-    is_weighted: ClassVar[bool] = True
-
-    most_noise: float = option(number(0))
+    parts: int = option(integer(FEWEST_PARTS), neutral=FEWEST_PARTS)
+    mass: Mass = option(choice(*get_args(Mass)), neutral="identity")
+    most_noise: float | None = option(optional(number(0)))
     refreshment: float = option(number(at_least=0))
     measured_steps: int = option(integer(1))
+
+    @property
+    def is_weighted(self) -> bool:
+        """Where steps differ in length."""
+        return self.most_noise is not None
 
     @property
     def needs_noise(self) -> bool:
@@ -188,18 +228,30 @@ class ContrastFriction(Sampler):
 
     def langevin(self, step_size: float, noise: BatchNoise) -> Langevin | None:
         """With the interval of noise that has its mean strength."""
-        longest = math.sqrt(step_size / np.trace(noise.covariance))
-        interval = longest / math.sqrt(1 + step_size / self.most_noise)
-        return Langevin(interval, self.refreshment / longest, "all")
+        variance, scale = np.trace(noise.covariance), None
+        if self.mass == "noise":
+            least = np.broadcast_to(noise.subsampling.prior_sd, len(noise.covariance)) ** -2.0
+            scale = np.maximum(np.diag(noise.covariance), least) ** -0.5
+            variance = float(len(scale))
+        cooling = self.parts - 2
+        longest = math.sqrt(cooling * step_size / variance)
+        shortened = 1 if self.most_noise is None else math.sqrt(1 + step_size / self.most_noise)
+        return Langevin(longest / shortened, self.refreshment / longest, "all", scale=scale)
 
     def build(self, build: Build, adapted: Any = ()) -> Kernel:
         """Contrast friction."""
         known = build.subsampling
-        used = 0.0 if known is None else known.batch_size // NUM_PARTS * NUM_PARTS / known.num_rows
+        if known is not None and known.batch_size < self.parts:
+            valid = f"a whole number >= sampler.parts={self.parts}, into which it is divided"
+            raise ConfigError("target.batch_size", known.batch_size, valid)
+        used = 0.0 if known is None else known.batch_size // self.parts * self.parts / known.num_rows
         return partial(
             contrast_friction,
+            parts=self.parts,
+            mass=self.mass,
             most_noise=self.most_noise,
             refreshment=self.refreshment,
             measured_steps=self.measured_steps,
             sampled_fraction=used,
+            prior_sd=math.inf if known is None else known.prior_sd,
         )

@@ -19,8 +19,6 @@ class Sampler(Options):
     Attributes:
         has_energy: whether steps report an energy error, which some tuners watch.
         is_full_batch: whether gradients are those of all data, without noise.
-        parts: into how many independent parts it divides the batch of a step; 1: it does not.
-        is_weighted: whether positions do not count equally, which averages over draws must know.
         tuned_by: the tuner that must adapt it before it can sample; None: it needs none.
     """
 
@@ -28,9 +26,17 @@ class Sampler(Options):
 
     has_energy: ClassVar[bool] = False
     is_full_batch: ClassVar[bool] = False
-    parts: ClassVar[int] = 1
-    is_weighted: ClassVar[bool] = False
     tuned_by: ClassVar[str | None] = None
+
+    @property
+    def parts(self) -> int:
+        """Into how many independent parts it divides the batch of a step; 1: it does not."""
+        return 1
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether positions do not count equally, which averages over draws must know."""
+        return False
 
     @property
     def needs_noise(self) -> bool:

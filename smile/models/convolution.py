@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-__all__ = ["Conv"]
+__all__ = ["Conv", "shifted"]
 
 
 class Conv(nn.Module):
     """``nn.Conv`` with its parameters, as a matrix product on CPUs.
 
-    XLA's CPU convolutions inside a loop are many times slower than outside (up to 70 times on ResNet7); a product of
-    shifted images and the kernel is as fast in both. Accelerators keep the convolution, which needs less memory.
+    XLA's CPU convolutions inside a loop are many times slower than outside (up to 70 times on ResNet7), whatever its
+    flags for oneDNN say (jax 0.10.2); a product of shifted images and the kernel is as fast in both. Accelerators keep
+    the convolution, which needs less memory.
 
     Attributes:
         features: channels of the result.
@@ -50,7 +51,7 @@ class Conv(nn.Module):
             )
 
         def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-            return _shifted(x, self.size, self.stride) @ kernel.reshape(-1, self.features)
+            return shifted(x, self.size, self.stride) @ kernel.reshape(-1, self.features)
 
         y = jax.lax.platform_dependent(x, kernel, cpu=product, default=convolution)
         if self.use_bias:
@@ -59,7 +60,7 @@ class Conv(nn.Module):
         return y
 
 
-def _shifted(x: jax.Array, size: int, stride: int) -> jax.Array:
+def shifted(x: jax.Array, size: int, stride: int) -> jax.Array:
     """(rows, H, W, C) to (rows, H', W', size * size * C): what the kernel sees at each output, row by row."""
     height, width = (side - size + 1 for side in x.shape[1:3])
     return jnp.concatenate(

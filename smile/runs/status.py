@@ -41,6 +41,7 @@ __all__ = [
     "queue",
     "read",
     "running",
+    "spent",
     "update",
     "waiting",
     "write",
@@ -69,6 +70,7 @@ class Status:
         owner: the process that runs it or has run it, or in whose list it waits.
         started: when it began to do so, or to wait; seconds since the epoch, by the clock of the file system.
         seconds: since it started.
+        spent: seconds of earlier attempts, slices and killed ones, since the run was last finished.
         done: steps per chain.
         total: steps per chain that it will make; 0 where it is not known yet.
         rate: steps per second, or what it does instead, for people.
@@ -81,6 +83,7 @@ class Status:
     owner: Owner = NOBODY
     started: float = 0.0
     seconds: float = 0.0
+    spent: float = 0.0
     done: int = 0
     total: int = 0
     rate: str = ""
@@ -105,6 +108,11 @@ def _is_valid(status: Status) -> bool:
         isinstance(value, (int, float) if type(like) is float else type(like)) for value, like in pairs
     )
     return has_types and status.state in get_args(State)
+
+
+def spent(last: Status | None) -> float:
+    """Seconds of all attempts at what is not finished yet, of which ``last`` is the status."""
+    return 0.0 if last is None or last.state == "done" else last.spent + last.seconds
 
 
 def has_results(run_dir: Path, status: Status) -> bool:
@@ -143,7 +151,8 @@ def queue(run_dir: Path, label: str, owner: Owner) -> None:
         with claim(run_dir) as lock:
             now = file_system_time(run_dir)
             if isinstance(lock, Lock) and not _waits(run_dir, now):
-                write(run_dir, Status("queued", label, owner=owner, started=now))
+                so_far = spent(read(run_dir))
+                write(run_dir, Status("queued", label, owner=owner, started=now, spent=so_far))
     except OSError as error:
         _warn(error.strerror or str(error), str(run_dir.parent))
 
@@ -188,7 +197,8 @@ def running(run_dir: Path, label: str, job: str, lock: Lock) -> Iterator[None]:
     Whoever loses the lock, because its machine slept for minutes, is asked to stop.
     """
     start, ended = time.monotonic(), threading.Event()
-    write(run_dir, Status("running", label, job, this_process(), file_system_time(run_dir)))
+    now, so_far = file_system_time(run_dir), spent(read(run_dir))
+    write(run_dir, Status("running", label, job, this_process(), now, spent=so_far))
 
     def beat() -> None:
         while not ended.wait(HEARTBEAT_SECONDS):

@@ -159,7 +159,7 @@ def train_ensemble(
         # a copy, because the carry is donated
         best = jax.tree.map(jnp.copy, params)
         return _Carry(
-            params, jax.vmap(optimiser.init)(params), best, jnp.full(members, jnp.inf), zeros, zeros
+            params, jax.vmap(optimiser.init)(params), best, jnp.full(members, jnp.inf, float), zeros, zeros
         )
 
     carry = shard_chains(start(jax.random.split(key_init, members)), mesh)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +14,11 @@ from smile.config.memory import check_memory, memory_of_this_machine
 from smile.config.run import RunConfig
 from smile.extras import MissingExtraError, is_installed, missing
 from smile.options import ConfigError
-from smile.sweep.attempt import is_done, prepare_jax, reason_of
+from smile.sweep.attempt import is_done, prepare_jax, reason_of, run_dir
 
-__all__ = ["absent", "check_early", "own_devices"]
+__all__ = ["absent", "check_data", "check_early", "check_folders", "check_paths", "own_devices"]
+
+_CLOCK_TOLERANCE_SECONDS = 60
 
 
 @contextmanager
@@ -113,3 +118,42 @@ def _check_problem(by_sampler: Mapping[Any, RunConfig]) -> None:
         for config in by_sampler.values():
             noisy = config.noise.is_noisy
             check_sampler(config, None if noisy else exact_target(config.target).subsampling)
+
+
+def check_paths(configs: Sequence[RunConfig]) -> None:
+    """Raises ConfigError where the file system cannot look up the folder of a run."""
+    for config in {run_dir(config).parent: config for config in configs}.values():
+        try:
+            run_dir(config).stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            valid = f"a folder that can be read; {error.strerror}"
+            raise ConfigError("results_dir", config.results_dir, valid) from None
+
+
+def check_folders(configs: Sequence[RunConfig]) -> None:
+    """Raises ConfigError where results cannot be written; says it where the clock of their file system is not ours."""
+    for folder in dict.fromkeys(run_dir(config).parent for config in configs):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", suffix=".tmp") as file:
+                file.write(b"room?")
+                file.flush()
+                skew = os.fstat(file.fileno()).st_mtime - time.time()
+        except OSError as error:
+            raise ConfigError(
+                "results_dir", str(folder), f"a folder that can be written; {reason_of(error)}"
+            ) from None
+        if abs(skew) > _CLOCK_TOLERANCE_SECONDS:
+            print(
+                f"smile: the clocks of this machine and of {folder} differ by {abs(skew):.0f} s; dates will be off",
+                file=sys.stderr,
+            )
+
+
+def check_data(configs: Sequence[RunConfig]) -> None:
+    """Raises ConfigError where data cannot be downloaded or decoded, as far as that shows before."""
+    for data in dict.fromkeys(config.data for config in configs):
+        if data is not None:
+            data.check()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from smile.config.run import RunConfig
 from smile.paths import experiment_dir
+from smile.quantities import Metric
 from smile.runs import status
 from smile.runs.lock import holder
 from smile.runs.owner import Owner, same_machine
@@ -28,13 +29,16 @@ _LOG_WIDTH = 160
 _MOST_ROWS, _MOST_COMPARED = 20, 200  # of a comparison at the end of a sweep; reading a run takes 10 ms
 
 
-def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) -> int:
+def report(
+    configs: Sequence[RunConfig], since: float, pids: Set[int] | None, by: Metric | None = None
+) -> int:
     """Shows the numbers of a single run, and lists the runs without results and those that others are at or did.
 
     Args:
         configs: of all runs of the command.
         since: time of the command, by the clock of the file system.
         pids: the processes of the command that computed; None where only a plugin knows.
+        by: what says which run is the best; None: what ``smile-compare`` goes by.
 
     Returns:
         The exit code.
@@ -51,7 +55,7 @@ def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) ->
     if len(configs) == 1 and not open_runs:
         summary_table(read_run(run_dir(configs[0])))
     elif len(configs) > 1:
-        _print_comparison(configs)
+        _print_comparison(configs, by)
     if pids is not None:
         _print_helpers(configs, since, pids)
     for experiment in dict.fromkeys(experiment_dir(c.results_dir, c.experiment, c.scale) for c in configs):
@@ -59,7 +63,7 @@ def report(configs: Sequence[RunConfig], since: float, pids: Set[int] | None) ->
     return 1 if failed else TAKEN if open_runs else 0
 
 
-def _print_comparison(configs: Sequence[RunConfig]) -> None:
+def _print_comparison(configs: Sequence[RunConfig], by: Metric | None) -> None:
     """What the runs of a sweep reached, in short."""
     done = [run_dir(config) for config in configs if is_finished(run_dir(config))]
     command = (
@@ -68,8 +72,9 @@ def _print_comparison(configs: Sequence[RunConfig]) -> None:
     if len(done) > _MOST_COMPARED:
         print(f"{len(done)} runs: {command}")
     elif done:
-        found = compare(read_records(done))
-        short = found._replace(metrics=[name for name in found.metrics if name in SHORT])
+        found = compare(read_records(done), by=by)
+        names = [name for name in found.metrics if name in SHORT]
+        short = found._replace(metrics=list(dict.fromkeys([*([by.name] if by else []), *names])))
         for line in short.markdown(_MOST_ROWS):
             print(line)
         print(f"{len(found.entries)} rows, all metrics: {command}")

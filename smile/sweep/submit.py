@@ -72,7 +72,8 @@ class _Task:
         for directory in (run_dir(configs[index]) for index in self.indices):
             last = status.read(directory)
             if last and last.state == "preempted":
-                status.write(directory, Status("queued", last.label, last.job, started=last.started))
+                waits = Status("queued", last.label, last.job, started=last.started, spent=status.spent(last))
+                status.write(directory, waits)
 
     def _work(self) -> None:
         rank, count = int(os.environ.get("SLURM_PROCID", "0")), len(self.indices)

@@ -28,7 +28,9 @@ FEWEST = 4  # replications below which nothing is said: of 3 + 3, the order alon
 _TAIL = 0.025
 
 
-def resampled(grid: Grid, choosing: np.ndarray, reporting: np.ndarray, metric: Metric) -> np.ndarray | None:
+def resampled(
+    grid: Grid, choosing: np.ndarray, reporting: np.ndarray, metric: Metric, fewest: int = FEWEST
+) -> np.ndarray | None:
     """The reported mean in every resample.
 
     Each configuration has its own random numbers, fixed by its runs, so that two of them are independent.
@@ -38,11 +40,12 @@ def resampled(grid: Grid, choosing: np.ndarray, reporting: np.ndarray, metric: M
         choosing: which replications choose the step size, (replications,).
         reporting: which are reported, (replications,): the same ones, or none of them.
         metric: what is reported; its ``chosen_by`` chooses.
+        fewest: replications below which there are no resamples, at least 2.
 
     Returns:
-        Shape (NUM_RESAMPLES,), finite or infinite; None with fewer than ``FEWEST`` replications.
+        Shape (NUM_RESAMPLES,), finite or infinite; None with fewer than ``fewest`` replications.
     """
-    if min(choosing.sum(), reporting.sum()) < FEWEST:
+    if min(choosing.sum(), reporting.sum()) < fewest:
         return None
     generator = np.random.default_rng(zlib.crc32(" ".join(grid.run_ids).encode()))
     choice = _weights(generator, choosing)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from smile import quantities
 from smile.quantities import Metric
-from smile.tables.bootstrap import interval, resampled
+from smile.tables.bootstrap import FEWEST, interval, resampled
 from smile.tables.grid import Grid, arrange
 from smile.tables.spec import TableSpec
 from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
@@ -81,6 +81,11 @@ class Cell:
         return self.mean / self.published if self.published > 0 else math.nan
 
     @property
+    def median(self) -> float:
+        """Of the reported replications; NaN where there is no mean."""
+        return float(np.median([*self.values.values()])) if self.values else math.nan
+
+    @property
     def agrees(self) -> bool | None:
         """Whether print ± 2 standard errors overlaps our interval; None where one of them is missing."""
         if math.isnan(self.published) or math.isnan(self.low):
@@ -145,13 +150,14 @@ def collect(frame: pd.DataFrame, spec: TableSpec) -> Grids:
     return found
 
 
-def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
+def select(grid: Grid, selection: str, metric: Metric, fewest: int = FEWEST) -> Cell | None:
     """The cell of one configuration.
 
     Args:
         grid: its values.
         selection: a key of ``SELECTIONS``.
         metric: what is reported; its ``chosen_by`` chooses the step size.
+        fewest: replications below which nothing is said of how far the mean would differ with others, at least 2.
 
     Returns:
         The cell, or None where the metric or what chooses was not recorded, or where the replications do not suffice to
@@ -166,7 +172,7 @@ def select(grid: Grid, selection: str, metric: Metric) -> Cell | None:
     best = _best(chosen, quantities.metric(metric.chosen_by).highest)
     low = high = math.nan
     values: dict[int, float] = {}
-    draws = resampled(grid, choosing, reporting, metric)
+    draws = resampled(grid, choosing, reporting, metric, fewest)
     if best is None:
         mean = error = step_size = math.nan
     else:

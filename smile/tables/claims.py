@@ -2,7 +2,8 @@
 
 Two forms: ``psmile < smile where noise in [diagonal, correlated]`` (or ``beats``, which is > where the highest value is
 the best) and ``smile within factor 3 of baseline where noise = isotropic and target = icg``. Both names are values of
-the column key, or both of one row key; a space in a name is written as ``+``.
+the column key, or both of one row key; a space in a name is written as ``+``. On the right may stand several,
+``psmile < each of [smile, sgld]``: the best of them, whichever that is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from smile.tables.conditions import Where, parse_where
 
 __all__ = ["Claim", "holds", "parse_claim"]
 
-_CLAIM = re.compile(r"(\S+) (?:(<|beats)|within factor (\S+) of) (\S+)(?: where (.+))?")
+_CLAIM = re.compile(r"(\S+) (?:(<|beats)|within factor (\S+) of) (each of \[[^\[\]]+\]|\S+)(?: where (.+))?")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Claim:
     text: str
     key: str  # of which left and right are values
     left: str
-    right: str
+    right: str  # as it is written
+    rights: tuple[str, ...]  # what it stands for
     sign: str  # < or beats, or ≈ with a factor
     factor: float | None
     where: Where
@@ -49,7 +51,9 @@ def parse_claim(text: str, names: Mapping[str, Collection[str]]) -> Claim:
         )
     left, sign, factor, right, conditions = match.groups()
     left, right = left.replace("+", " "), right.replace("+", " ")
-    key = next((key for key, valid in names.items() if left in valid and right in valid), None)
+    is_list = right.startswith("each of ")
+    rights = tuple(map(str.strip, right.partition("[")[2][:-1].split(","))) if is_list else (right,)
+    key = next((key for key, valid in names.items() if {left, *rights} <= {*valid}), None)
     if key is None:
         columns, *others = names
         valid = f"{', '.join(sorted(names[columns]))}, or two values of {' or '.join(others)}"
@@ -58,7 +62,7 @@ def parse_claim(text: str, names: Mapping[str, Collection[str]]) -> Claim:
         where = parse_where(conditions or "")
     except ValueError as error:
         raise ValueError(f"claim {text!r}: {error}") from None
-    return Claim(text, key, left, right, sign or "≈", float(factor) if factor else None, where)
+    return Claim(text, key, left, right, rights, sign or "≈", float(factor) if factor else None, where)
 
 
 def holds(claim: Claim, left: float, right: float, highest: bool = False) -> bool | None:

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from smile.checksum import DamagedError
-from smile.quantities import METRICS, metric
+from smile.quantities import METRICS, Metric, metric
 from smile.runs.compact import read_configs
 from smile.tables.layout import MISSING
 from smile.tables.markdown import markdown_row
@@ -169,19 +169,20 @@ def _options(run_dir: Path, text: str, rows: pd.DataFrame) -> dict[str, Any]:
     return options
 
 
-def compare(records: Sequence[Record], metrics: Iterable[str] = ()) -> Comparison:
+def compare(records: Sequence[Record], metrics: Iterable[str] = (), by: Metric | None = None) -> Comparison:
     """The table of runs.
 
     Args:
         records: one at least; they are put in the order of the options.
         metrics: names; none: those that the table of one run shows.
+        by: what decides which step size and which run is the best; None: the first of ``SHORT`` that is there.
 
     Raises:
         ValueError: where no run has recorded a metric.
     """
     differing = _differing([record.options for record in records])
     ordered = sorted(records, key=lambda record: [_order(record.options.get(name)) for name in differing])
-    entries = [entry for record in ordered for entry in _entries(record)]
+    entries = [entry for record in ordered for entry in _entries(record, by)]
     known = {name for entry in entries for name in entry.values}
     names = list(metrics) or [one.name for one in METRICS.values() if one.heading and one.name in known]
     for name in names:
@@ -191,17 +192,17 @@ def compare(records: Sequence[Record], metrics: Iterable[str] = ()) -> Compariso
     if not tuple(metrics):
         names = [name for name in names if not _is_silent(name, entries)]
     same_problem = not set(_PROBLEM) & set(differing)
-    return Comparison(differing, names, entries, _best(entries) if same_problem else None)
+    return Comparison(differing, names, entries, _best(entries, by) if same_problem else None)
 
 
-def _entries(record: Record) -> list[Entry]:
+def _entries(record: Record, by: Metric | None) -> list[Entry]:
     """At the best step size; at all of them where nothing says which one is."""
     summary = summarise(record.rows)
     sizes = list(summary.index.get_level_values("step_size").unique())
     if len(sizes) == 1:  # which may be NaN, of a run without
         mixed = pd.isna(sizes[0]) or has_mixed(summary, sizes[0])
         return [Entry(record, float(sizes[0]), _by_metric(summary.droplevel("step_size")), mixed)]
-    found = reached(summary)
+    found = reached(summary, by)
     if found is not None and found.step_size is None:
         return [Entry(record, None, {}, True)]
     chosen = sorted(sizes) if found is None or found.step_size is None else [found.step_size]
@@ -233,12 +234,12 @@ def _is_silent(name: str, entries: Sequence[Entry]) -> bool:
     return name in counts and all(e.values[name]["mean"] == 0 for e in entries if name in e.values)
 
 
-def _best(entries: Sequence[Entry]) -> int | None:
+def _best(entries: Sequence[Entry], by: Metric | None) -> int | None:
     """Of several runs of one problem."""
     decisive = next((name for name in SHORT if any(name in entry.values for entry in entries)), None)
-    if decisive is None or len(entries) < 2:
+    by = by or (METRICS[decisive] if decisive else None)
+    if by is None or len(entries) < 2:
         return None
-    by = METRICS[decisive]
     means = [
         entry.values[by.chosen_by]["mean"] if by.chosen_by in entry.values else None for entry in entries
     ]

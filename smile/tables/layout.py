@@ -20,6 +20,7 @@ __all__ = [
     "column_names",
     "heading",
     "rows",
+    "step_size",
     "value",
 ]
 
@@ -80,7 +81,7 @@ def cell_lines(cell: Cell | None) -> list[str]:
     if math.isnan(cell.mean):
         ours = f"diverged {marks}".rstrip()
     else:
-        at = "" if math.isnan(cell.step_size) else f" @ {_step_size(cell.step_size)}{_EDGES[cell.edge]}"
+        at = "" if math.isnan(cell.step_size) else f" @ {step_size(cell.step_size)}{_EDGES[cell.edge]}"
         ours = f"{value(cell)}{at}{marks}"
     lines = [ours] if math.isnan(cell.low) else [ours, _interval(cell)]
     if math.isnan(cell.published):
@@ -128,6 +129,6 @@ def _ratio(ratio: float) -> str:
     return f"{ratio:.1f}" if 1 <= ratio < 10 else f"{ratio:.2g}"
 
 
-def _step_size(step_size: float) -> str:
-    mantissa, exponent = f"{step_size:.1e}".split("e")
+def step_size(size: float) -> str:
+    mantissa, exponent = f"{size:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"

@@ -18,7 +18,11 @@ def csv_text(spec: TableSpec, tables: Tables) -> str:
             for column in spec.all_columns:
                 keys = {**dict(zip(spec.rows, row, strict=True)), spec.columns: column}
                 cell = cells.get((row, column))
-                numbers = {**vars(cell), "ratio": cell.ratio, "agrees": cell.agrees} if cell else {}
+                numbers = (
+                    {**vars(cell), "median": cell.median, "ratio": cell.ratio, "agrees": cell.agrees}
+                    if cell
+                    else {}
+                )
                 numbers.pop("draws", None)
                 records.append({"metric": metric, "selection": selection, **keys, **numbers})
     return pd.DataFrame(records).convert_dtypes().to_csv(index=False)

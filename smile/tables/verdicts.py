@@ -22,7 +22,7 @@ from smile.tables.claims import Claim, holds
 from smile.tables.conditions import covers
 from smile.tables.spec import TableSpec
 
-__all__ = ["FEWEST_SEEDS", "Difference", "Judgement", "Verdict", "counted", "judge", "verdict"]
+__all__ = ["FEWEST_SEEDS", "Difference", "Judgement", "Verdict", "counted", "judge", "paired", "verdict"]
 
 FEWEST_SEEDS = 3  # of which two methods are compared
 
@@ -91,26 +91,51 @@ def judge(spec: TableSpec, claim: Claim, cells: Cells, highest: bool) -> list[Ju
     found = []
     for values in itertools.product(*(spec.labels[key] for key in others)):
         place = dict(zip(others, values, strict=True))
-        left, right = cell(place, claim.left), cell(place, claim.right)
-        if covers(claim.where, place) and left and right:
-            difference = _difference(left, right) if "validation" in spec.selections else None
-            found.append(
-                Judgement(
-                    tuple(spec.labels[key][value] for key, value in place.items()),
-                    left,
-                    right,
-                    _by_seeds(claim, difference, highest)
-                    if "validation" in spec.selections
-                    else verdict(claim, left.draws, right.draws, highest),
-                    holds(claim, left.mean, right.mean, highest),
-                    holds(claim, left.published, right.published, highest),
-                    difference,
-                )
-            )
+        left, rights = cell(place, claim.left), [cell(place, name) for name in claim.rights]
+        if covers(claim.where, place) and left and all(rights):
+            labels = tuple(spec.labels[key][value] for key, value in place.items())
+            pairs = [_pair(spec, claim, labels, left, right, highest) for right in rights if right]
+            found.append(pairs[0] if len(pairs) == 1 else _together(pairs, highest))
     return found
 
 
-def _difference(left: Cell, right: Cell) -> Difference | None:
+def _pair(
+    spec: TableSpec, claim: Claim, place: tuple[str, ...], left: Cell, right: Cell, highest: bool
+) -> Judgement:
+    difference = paired(left, right) if "validation" in spec.selections else None
+    return Judgement(
+        place,
+        left,
+        right,
+        _by_seeds(claim, difference, highest)
+        if "validation" in spec.selections
+        else verdict(claim, left.draws, right.draws, highest),
+        holds(claim, left.mean, right.mean, highest),
+        holds(claim, left.published, right.published, highest),
+        difference,
+    )
+
+
+def _together(pairs: Sequence[Judgement], highest: bool) -> Judgement:
+    """Of a claim about each of several: it holds where all hold, and does not where one does not."""
+
+    def badness(found: Judgement) -> float:
+        mean = found.right.mean
+        return math.inf if math.isnan(mean) else -mean if highest else mean
+
+    found = {pair.verdict for pair in pairs}
+    verdict: Verdict | None = None if None in found else "holds" if found == {"holds"} else "undecided"
+    known = [pair.by_means for pair in pairs if pair.by_means is not None]
+    return min(pairs, key=badness)._replace(
+        verdict="does not hold" if "does not hold" in found else verdict,
+        by_means=all(known) if known else None,
+        in_print=None,
+        difference=None,
+    )
+
+
+def paired(left: Cell, right: Cell) -> Difference | None:
+    """The left cell minus the right one at the seeds that both have; None where these are fewer than three."""
     shared = sorted(left.values.keys() & right.values.keys())
     if len(shared) < FEWEST_SEEDS:
         return None

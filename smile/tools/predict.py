@@ -16,7 +16,7 @@ import smile
 from smile.api.fit import Fit
 from smile.arguments import OneLineParser
 from smile.data import DataError
-from smile.data.delimited import read_records
+from smile.data.delimited import finite_number, read_records, shown
 from smile.tracking import write_bytes_atomic
 
 __all__ = ["main", "predictions", "read_rows"]
@@ -88,14 +88,12 @@ def predictions(fit: Fit, rows: pd.DataFrame | np.ndarray, level: float) -> pd.D
 
 
 def _number(path: Path, line: int, name: str, cell: str) -> float:
-    """A cell of numbers; NaN where it is empty."""
+    """A cell of numbers, as training tables have them; NaN where it is empty."""
     try:
-        value = float(cell) if cell else math.nan
+        return finite_number(cell) if cell else math.nan
     except ValueError:
-        raise DataError(f"{path}, line {line}, column {name!r}: {cell!r} is no number") from None
-    if cell and not math.isfinite(value):
-        raise DataError(f"{path}, line {line}, column {name!r}: {cell!r} is not finite")
-    return value
+        where = f"{path}, line {line}, column {name!r}"
+        raise DataError(f"{where}: {shown(cell)} is not a finite number") from None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from smile.quantities import METRICS, Metric
+from smile.quantities import METRICS, VALIDATION, Metric
 
 __all__ = [
     "FEWEST_EFFECTIVE_DRAWS",
@@ -36,7 +36,7 @@ class Reached(NamedTuple):
     step_size: float | None
 
 
-def reached(summary: pd.DataFrame) -> Reached | None:
+def reached(summary: pd.DataFrame, by: Metric | None = None) -> Reached | None:
     """What a run has reached, or None where it knows no measure of it.
 
     Chains of a target that is known as a function must not have had a single divergent step: what they left out would
@@ -44,13 +44,15 @@ def reached(summary: pd.DataFrame) -> Reached | None:
 
     Args:
         summary: of ``summarise``.
+        by: the measure; None: the first of bias and LPPD that it has.
     """
     known = set(summary.index.get_level_values("metric"))
-    metric = next((metric for metric in _DECISIVE if metric.chosen_by in known), None)
+    candidates = _DECISIVE if by is None else (by,)
+    metric = next((metric for metric in candidates if metric.chosen_by in known), None)
     if metric is None:
         return None
     decides = summary.loc[metric.chosen_by]
-    if metric.name == metric.chosen_by and "num_divergent" in known:
+    if not metric.chosen_by.startswith(VALIDATION) and "num_divergent" in known:
         decides = decides[summary.loc["num_divergent", "mean"].reindex(decides.index) == 0]
     return Reached(metric, best_step_size(decides, metric.highest))
 

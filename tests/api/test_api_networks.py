@@ -96,7 +96,7 @@ def test_chains_of_a_module_that_has_numbers_start_apart() -> None:
         (Dropping(nnx.Rngs(0)), "Dropout, which makes the log density random"),
         (Normalising(nnx.Rngs(0)), r"not parameters \(BatchStat\)"),
         (nn.Dense(2), "expected"),
-        (7, "network: got int; valid: a flax linen or nnx module"),
+        (7, "network: got int; valid: a module of flax linen, nnx or Equinox"),
         ("flax.linen.Dens", "did you mean 'Dense'"),
     ],
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import flax.linen as nn
 import jax
 import numpy as np
@@ -194,6 +195,8 @@ def test_words_and_missing_cells_from_table_to_prediction(tmp_path: Path) -> Non
     assert dear[0] > 0.6 > 0.4 > dear[1]
     fit.save(tmp_path / "rents.smile")
     np.testing.assert_array_equal(smile.load(tmp_path / "rents.smile").predict(new)[:, 1], dear)
+    same = smile.load(tmp_path / "rents.smile", model=eqx.nn.Linear(3, 2, key=jax.random.key(0)))
+    np.testing.assert_allclose(same.predict(new)[:, 1], dear, rtol=1e-5)
     with pytest.raises(smile.InputError, match="'Rom' was not in the fit"):
         fit.predict(new.assign(city="Rom"))
 

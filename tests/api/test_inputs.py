@@ -54,6 +54,9 @@ def test_rows_with_missing_cells_are_dropped_on_request_but_not_in_new_rows() ->
     ("rows", "said"),
     [
         (table().assign(city="Rom"), "row 0: 'Rom' was not in the fit; valid: 'Ulm', 'Bonn', 'Hof'"),
+        (table().assign(age=[None, "41", 1, 2, 3]), "row 1: '41' is no number"),
+        (table().assign(age=""), "row 0: '' is no number"),
+        (table().assign(age=pd.Timestamp("2020-01-01")), "row 0: .* is no number"),
         (table().drop(columns="city"), "no column 'city'"),
         (np.zeros((2, 2)), "got 2 columns; valid: 3"),
         (np.zeros(3), "valid: "),

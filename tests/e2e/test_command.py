@@ -83,10 +83,10 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
 
 
 KILLED = {
-    "psmile": ["+method=psmile", "num_steps=3600", "burn_in=1800", "thinning=150"],
+    "psmile": ["+method=psmile", "num_steps=2000", "burn_in=1000", "thinning=100"],
     "mile": ["+method=mile", "num_steps=2400", "burn_in=2000", "thinning=50"],
 }
-KILLS = {"psmile": 2, "mile": 2}
+KILLS = 2
 FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose growth says when to kill
 
 
@@ -104,7 +104,7 @@ def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: 
 
     command = [sys.executable, "-m", "smile", *arguments]
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(KILLS[method]):
+    for _ in range(KILLS):
         life = subprocess.Popen(
             command, cwd=tmp_path / "killed", stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -120,7 +120,7 @@ def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: 
         kills += life.poll() is None
         os.killpg(life.pid, signal.SIGKILL)
         life.wait()
-    assert kills == KILLS[method]
+    assert kills == KILLS
     again = smile(*arguments, cwd=tmp_path / "killed")
     assert again.returncode == 0, again.stderr
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from smile import choices
+from smile.tables import load_spec
+from smile.tables.leaderboard import leaderboard
 from smile.tracking import read_metrics
 
 PACKAGES = Path(__file__).parent.parent / "packages"
@@ -61,6 +63,7 @@ def test_choices_of_another_package_run_and_join_the_results(site: Path) -> None
         "-m target=student_t noise=isotropic sampler=walk,smile",
         "target=student_t noise=impulses sampler=smile tuner=robbins_monro",
         "target=bnn data=waves model=sines sampler=walk target.batch_size=32 num_steps=20 burn_in=0",
+        "+experiment=posteriors target=diabetes_mixture target.batch_size=256 sampler=walk,sgld",
     ):
         done = smile(site, *arguments.split())
         assert done.returncode == 0, done.stderr
@@ -74,6 +77,10 @@ def test_choices_of_another_package_run_and_join_the_results(site: Path) -> None
         ("bnn", "none", "waves", "sines", "deep_ensemble", "none"),
     }
     assert set(ENTRY_POINTS) == set(choices.ENTRY_POINTS.values())
+    folder = site.parent / "results" / "posteriors" / "smoke"
+    (sheet,) = leaderboard(load_spec("posteriors"), folder, "smoke").sheets
+    places = {line[2]: line[1] for line in sheet.rows}
+    assert {places["walk"], places["SGLD"]} == {"1", "2"}, "the newcomer beside the table's own"
 
 
 # entry point's group, its name, code of the class ``It``, what the line must say

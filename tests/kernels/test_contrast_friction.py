@@ -12,9 +12,10 @@ import pytest
 from test_stationary import COVARIANCE, DIM, MEAN, ROTATION, assert_agrees, gaussian
 
 from smile import random
+from smile.base import Build, Subsampling
 from smile.execute.problem import stacked
 from smile.kernels import contrast_friction
-from smile.kernels.contrast_friction import contrasts
+from smile.kernels.contrasts import contrasts, cooled
 from smile.options import ConfigError
 from smile.preflight import compose
 from smile.sampling import sample
@@ -29,7 +30,7 @@ NOISES = {
 
 
 def moments(target, chains=200, num_steps=30_000, **options):
-    target = stacked(target, 3)
+    target = stacked(target, options.get("parts", 3))
     algorithm = tuned(contrast_friction(target.logdensity, **options), constant())
     samples = sample(
         target, algorithm, np.full(chains, U), key=random.key(3), num_steps=num_steps, thinning=10,
@@ -41,12 +42,30 @@ def moments(target, chains=200, num_steps=30_000, **options):
     return found, samples
 
 
-def test_contrasts_are_orthogonal_to_the_mean_and_as_long():
-    """Of independent gradients with one covariance, each then has a third of it, and they share nothing."""
-    unit = [tuple(float(i == j) for i in range(3)) for j in range(3)]
-    coefficients = np.array([contrasts(column) for column in unit]).T
-    np.testing.assert_allclose(coefficients @ coefficients.T, np.eye(3) / 3, atol=1e-7)
-    np.testing.assert_allclose(contrasts((2.0, 2.0, 2.0)), (2, 0, 0), atol=1e-7)
+@pytest.mark.parametrize("parts", [3, 5])
+def test_contrasts_are_orthogonal_to_the_mean_and_as_long(parts):
+    """Of independent gradients with one covariance, each then has an M-th of it, and they share nothing."""
+    coefficients = np.array([contrasts(column) for column in np.eye(parts, dtype=np.float32)]).T
+    np.testing.assert_allclose(coefficients @ coefficients.T, np.eye(parts) / parts, atol=1e-7)
+    np.testing.assert_allclose(contrasts([2.0] * parts), [2] + [0] * (parts - 1), atol=1e-6)
+
+
+def test_friction_takes_from_the_temperature_what_the_contrasts_have():
+    """A A^T exactly, of contrasts that are not orthogonal, in a tree; where they are too strong, nothing is left."""
+    found = np.float32([[0.5, 0.1, 0.0, 0.2, 0.3], [0.4, 0.2, 0.1, 0.1, 0.3], [0.0, 0.3, -0.5, 0.1, 0.2]])
+
+    def as_tree(vector):
+        return {"a": vector[:2], "b": vector[2:].reshape(3, 1)}
+
+    def columns(directions, share):
+        contrasts = [as_tree(jnp.asarray(d)) for d in directions]
+        images = [cooled(as_tree(jnp.asarray(e)), contrasts, share, 0) for e in np.eye(5, dtype=np.float32)]
+        return np.array([np.concatenate([x["a"], x["b"][:, 0]]) for x in images]).T
+
+    a = columns(found, 0.8)
+    np.testing.assert_allclose(a @ a.T, np.eye(5) - 0.8 * found.T @ found, atol=1e-6)
+    strong = columns(found[:1], 100.0)
+    np.testing.assert_allclose(strong @ found[0], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
@@ -56,6 +75,16 @@ def test_the_target_is_left_invariant_whatever_the_covariance_of_the_noise(noise
     assert_agrees(covariance, COVARIANCE, relative=0.01)
     # weighted sums say the same as equally weighted draws
     assert_agrees((samples.mean.mean(0) - MEAN, mean[1]), np.zeros(DIM))
+
+
+@pytest.mark.parametrize("most_noise", [0.3, None])
+def test_more_parts_and_masses_leave_it_invariant_too(most_noise):
+    """Under noise that is neither isotropic nor independent between coordinates."""
+    (mean, covariance), _ = moments(
+        gaussian(NOISES["correlated"]), num_steps=15_000, parts=6, mass="noise", most_noise=most_noise
+    )
+    assert_agrees(mean, np.zeros(DIM))
+    assert_agrees(covariance, COVARIANCE, relative=0.01)
 
 
 def growing(x):
@@ -119,7 +148,15 @@ def test_it_is_refused_where_there_is_no_noise_or_no_weight():
         compose(["sampler=contrast_friction", "noise=none"])
     with pytest.raises(ConfigError, match=r"^target\.batch_size|^noise"):
         compose(["sampler=contrast_friction", "target=breast_cancer", "target.batch_size=full"])
-    with pytest.raises(ConfigError, match=r"^sampler: got 'contrast_friction'.*draws count equally"):
-        compose(["sampler=contrast_friction", "target=bnn", "step_size=0.1"])
+    network = ["sampler=contrast_friction", "target=bnn"]
+    assert compose(network).step_size == (0.1,)
+    with pytest.raises(ConfigError, match=r"^sampler: got 'contrast_friction'.*sampler\.most_noise=null"):
+        compose([*network, "sampler.most_noise=0.3"])
+    with pytest.raises(ConfigError, match=r"^target\.batch_size: got null.*lives on noise"):
+        compose([*network, "target.batch_size=null"])
+    with pytest.raises(ConfigError, match=r"^sampler\.measured_steps: got 100.*burn_in=50"):
+        compose([*network, "burn_in=50"])
+    with pytest.raises(ConfigError, match=r"^target\.batch_size: got 6.*sampler\.parts=10"):
+        compose(network).sampler.build(Build(8, subsampling=Subsampling(100, 6)))
     with pytest.raises(ConfigError, match=r"^sampler\.measured_steps: got 100.*below num_steps=100"):
         compose(["sampler=contrast_friction", "target=icg", "num_steps=100"])

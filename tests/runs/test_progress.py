@@ -12,6 +12,8 @@ import pytest
 from smile import stop
 from smile.runs import progress as module
 from smile.runs import status
+from smile.runs.lock import claim
+from smile.runs.owner import this_process
 from smile.runs.progress import progress, watch
 from smile.runs.status import Status
 
@@ -66,3 +68,23 @@ def test_progress_obeys_a_request_to_stop(tmp_path: Path) -> None:
         with pytest.raises(stop.Preempted, match="SIGTERM"):
             advance(5)
         stop.clear()
+
+
+def test_slices_of_a_run_add_up_until_it_is_finished(tmp_path: Path) -> None:
+    """One of them is killed: its heartbeat tells how long it was at work."""
+    spent = []
+    for seconds, state in (
+        (100.0, "preempted"),
+        (20.0, "running"),
+        (3.0, "failed"),
+        (0.5, "done"),
+        (0.0, "running"),
+    ):
+        with claim(tmp_path) as lock, status.running(tmp_path, "icg", "", lock):
+            found = status.read(tmp_path)
+            assert found is not None
+            spent.append(round(found.spent))
+        status.update(tmp_path, state=state, seconds=seconds)
+        if state == "preempted":
+            status.queue(tmp_path, "icg", this_process())
+    assert spent == [0, 100, 120, 123, 0]

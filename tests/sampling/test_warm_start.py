@@ -58,6 +58,12 @@ def test_a_member_stops_when_its_own_patience_is_over():
     assert epochs == list(range(1, int(trained.num_epochs.max()) + 1))
 
 
+def test_an_epoch_is_compiled_once(caplog):
+    with jax.log_compiles():
+        train(max_epochs=3)
+    assert sum("Compiling jit(train_epoch)" in record.message for record in caplog.records) == 1
+
+
 def test_no_epochs_give_the_initialisation():
     trained = train(max_epochs=0)
     assert (trained.best_epoch == 0).all() and np.isinf(trained.validation_loss).all()

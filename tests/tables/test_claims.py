@@ -32,6 +32,8 @@ def test_grammar() -> None:
     assert not covers(found.where, {"x": "z", "y": "w"})
     assert claim("a+c < baseline").left == "a c"
     assert claim("u beats v").key == "x"
+    several = claim("a < each of [b, a c]")
+    assert (several.right, several.rights) == ("each of [b, a c]", ("b", "a c"))
     assert parse_where("x = a=1+b and y in [c d, e]") == {"x": ("a=1 b",), "y": ("c d", "e")}
 
 
@@ -132,6 +134,25 @@ def test_verdicts_in_the_report(tmp_path: Path) -> None:
         in text
     )
     assert "| ICG, spatially varied | 2.475 ± 0.527 | 2.500 ± 0.645 | undecided (means: holds) | " in text
+
+
+@pytest.mark.parametrize(
+    ("third", "expected"),
+    [
+        ([2.0, 2.1, 2.2, 2.3], "1.150 ± 0.065 | 2.150 ± 0.065 | holds"),  # beside the better of the two
+        ([1.0, 1.2, 1.1, 1.4], "1.150 ± 0.065 | 1.175 ± 0.085 | undecided (means: holds)"),
+        ([0.1, 0.2, 0.1, 0.2], "1.150 ± 0.065 | 0.150 ± 0.029 | does not hold"),
+    ],
+)
+def test_a_claim_about_the_best_of_several_is_one_about_each(
+    tmp_path: Path, third: list[float], expected: str
+) -> None:
+    spec = SPEC.replace("psmile: pSMILE-naive", "psmile: pSMILE-naive, sgld: SGLD").replace(
+        "psmile < smile where noise in [isotropic]", "psmile < each of [smile, sgld]"
+    )
+    text = table(tmp_path, spec, {"isotropic": {**CLEAR, "sgld": third}, "spatially_varied": CLEAR})
+    assert f"| ICG, isotropic | {expected}" in text
+    assert "ICG, spatially varied |" not in text.partition("By cell")[2]  # sgld has no run there
 
 
 def test_a_claim_about_two_rows(tmp_path: Path) -> None:

@@ -48,8 +48,9 @@ def test_the_file_holds_what_the_fit_predicts(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour,size\nred,many\n", ["new.csv, line 2", "'size'", "'many' is no number"]),
-        ("colour,size\nred,inf\n", ["line 2", "not finite"]),
+        ("colour,size\nred,many\n", ["new.csv, line 2", "'size'", "'many' is not a finite number"]),
+        ("colour,size\nred,inf\n", ["line 2", "'inf' is not a finite number"]),
+        ("colour,size\nred,1_000\n", ["line 2", "'1_000' is not a finite number"]),
         ("colour\nred\n", ["no column 'size'"]),
         ("colour,size\nblue,1\n", ["'blue'", "'green', 'red'"]),
         ("colour,size\nred,\n", ["1 missing cell", "'size'"]),
