@@ -116,10 +116,9 @@ def test_a_scale_without_a_protocol_of_the_network_is_refused(arguments: list[st
         jobs(*arguments)
 
 
-@pytest.mark.parametrize(("preset", "runs"), [("figure1", 15), ("figure2", 9), ("fmnist", 12)])
-def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str, runs: int) -> None:
+@pytest.mark.parametrize("preset", ["figure1", "figure2", "fmnist"])
+def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str) -> None:
     configs = jobs(f"+experiment={preset}", "scale=desk")
-    assert len(configs) == runs
     assert {config.seed for config in configs} == {1, 2, 3}
     assert all(config.num_steps >= 1000 and len(config.step_size) == 4 for config in configs)
 
