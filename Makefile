@@ -3,6 +3,9 @@
 # The first Python that works and is new enough; 3.11 is what constraints.txt was tested with.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The newest, for the newest JAX needs one.
+NEWEST_PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 $(PYTHON); do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,12 +15,27 @@ args ?=
 DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
+# What touches every dependency, in a few minutes.
+VERSION_TESTS := tests/kernels/test_golden.py tests/sampling/test_checkpoint.py tests/api/test_fit.py tests/tracking \
+	tests/tables/test_tables.py tests/tables/test_table_figure.py tests/tables/test_compare.py tests/data/test_csv_table.py \
+	tests/data/test_sources.py tests/tools tests/report tests/sweep/test_submit.py tests/api/test_equinox.py tests/test_quoting.py tests/test_search.py
+
+# $(call with_versions,name,python,what uv is to choose): an environment of its own, and these tests in it.
+define with_versions
+	@test -n "$(2)" || { echo "smile needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(2) -m venv $(VENV)-$(1)
+	$(VENV)-$(1)/bin/python -m pip install --quiet uv
+	$(VENV)-$(1)/bin/uv pip install --quiet --python $(VENV)-$(1)/bin/python $(3) --editable '.[dev]'
+	$(VENV)-$(1)/bin/uv pip list --python $(VENV)-$(1)/bin/python | grep -E '^(jax|flax|optax|orbax-checkpoint|numpy|scipy|pandas) '
+	$(VENV)-$(1)/bin/python -m pytest $(VERSION_TESTS)
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended references
+.PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test test-lowest test-newest lint format clean \
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended worst_ratio references
 
 help:  ## list the targets
-	@grep -hE '^[a-z_0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## create .venv and install smile into it with pinned dependencies
 
@@ -106,6 +124,9 @@ recommended: $(STAMP)  ## the candidates of +method=recommended on fresh replica
 	$(BIN)/smile +experiment=recommended_independent scale=$(scale)
 	$(BIN)/smile-table recommended --scale $(scale)
 
+worst_ratio: $(STAMP)  ## how far +method=recommended is from the best of all grids, from the Parquet of scale=quick
+	$(BIN)/python scripts/worst_ratio.py
+
 references: $(STAMP)  ## the NUTS references of posteriors, where they are missing or of another posterior
 	$(BIN)/python scripts/references.py
 
@@ -147,6 +168,12 @@ docs: $(DOCS)  ## the documentation in site/: tutorials run, a dead link or a wa
 test: $(STAMP)  ## all tests; the one on a real Slurm needs slurm-wlm and munge
 	$(BIN)/python -m pytest
 
+test-lowest:  ## some tests with the oldest versions that pyproject.toml allows, in an environment of its own; needs the network
+	$(call with_versions,lowest,$(PYTHON),--resolution lowest-direct)
+
+test-newest:  ## the same with the newest versions that there are; NEWEST_PYTHON=/path/to/python3.13
+	$(call with_versions,newest,$(NEWEST_PYTHON),--upgrade)
+
 lint: $(STAMP)  ## style, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -158,4 +185,4 @@ format: $(STAMP)  ## apply the style
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and scratch output, keep results
-	rm -rf $(VENV) $(VENV)-audit site outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-newest site outputs wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,8 +27,8 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 _PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
-_PATTERNS = ("results/**/table.md", "results/**/leaderboard.md", "results/**/figure.png", "results/bench/*.md",
-             "results/reliability/*.md")  # fmt: skip
+_PATTERNS = ("results/**/table.md", "results/**/leaderboard.md", "results/**/worst.md", "results/**/figure.png",
+             "results/bench/*.md", "results/reliability/*.md")  # fmt: skip
 _FENCE = re.compile(r"^```.*?^```$\n?", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\(([^()\s#]+)(#[^()\s]*)?\)")

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from lives import EXPERIMENT, KINDS, Command, kill
+from lives import EXPERIMENT, KINDS, Command, Kind, kill
 
 from smile.tracking import read_metrics
 
@@ -35,12 +35,14 @@ REPORTS = Path(__file__).parents[1] / "results/reliability"
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2")
 FAULTS = ("lost", "doubled", "differing", "orphans", "leftovers", "tracebacks")
 IGNORED = r"Exception ignored in: .*\nTraceback"  # what Python says of a finaliser; no end of a command
+INTERRUPTED = r"Traceback[^\0]*?\nKeyboardInterrupt"  # while Python imports, before any of ours runs
 COLUMNS = ("life", "kind", "stage", "signal", "whom", "ended", *FAULTS)
 
 MENDED = (
     "Python drops what a finaliser raises, and JAX has one that runs at any time: a Ctrl-C that fell into it was lost, "
     "and the sweep went on. It is now a request, too, which the next chunk obeys (`tests/test_stop.py`).",
-    "Ctrl-C while a command checks its runs ended in a traceback: it is one line (`tests/test_arguments.py`).",
+    "Ctrl-C while a command checks its runs, or while workers import, ended in tracebacks: it is one line "
+    "(`tests/test_arguments.py`, `tests/sweep/test_workers.py`).",
     "A run that was asked to stop was logged as failed: it is logged as interrupted (`tests/test_run.py`).",
 )
 
@@ -71,11 +73,11 @@ def live(number: int, expected: Callable[[str], pd.DataFrame], folder: Path) -> 
             code = subprocess.run(wait, cwd=folder, stdout=log, stderr=log, check=False).returncode
     if code:
         raise AssertionError(f"life {number} does not end well: {(folder / 'log').read_text()[-3000:]}")
-    faults = judge(folder, expected(kind.reference))
+    faults = judge(kind, folder, expected(kind.reference))
     return [row | (faults if row is rows[-1] else dict.fromkeys(faults, 0)) for row in rows]
 
 
-def judge(folder: Path, expected: pd.DataFrame) -> dict[str, int]:
+def judge(kind: Kind, folder: Path, expected: pd.DataFrame) -> dict[str, int]:
     """What is wrong with what a life has left."""
     ours = metrics(folder)
     keys = ["run_id", "step_size", "replication", "metric"]
@@ -91,7 +93,8 @@ def judge(folder: Path, expected: pd.DataFrame) -> dict[str, int]:
     if leftovers:
         print("left:", *leftovers, sep="\n  ")
     logs = [folder / "log", *(folder / EXPERIMENT).glob("submissions/*/log.txt")]
-    said = [log for log in logs if "Traceback (most" in re.sub(IGNORED, "", log.read_text(errors="replace"))]
+    ignored = IGNORED if kind.is_forked else f"{IGNORED}|{INTERRUPTED}"
+    said = [log for log in logs if "Traceback (most" in re.sub(ignored, "", log.read_text(errors="replace"))]
     for log in said:
         print(log.read_text(errors="replace"))
     return {

@@ -34,6 +34,7 @@ from smile.options import ConfigError, UnknownOptionError
 __all__ = ["CONFIG_NAME", "Loader", "explained", "guarded"]
 
 CONFIG_NAME = "config"
+_PROTOCOL = "protocol@_global_"
 
 
 class _PackagesOfChoices(SearchPathPlugin):
@@ -72,6 +73,23 @@ class Loader(ConfigLoaderImpl):
         self.repository = _Repository(config_search_path)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
+    def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
+        """What Hydra composes.
+
+        Raises:
+            ConfigError: where the scale has no protocol of the experiment or the network, whose lengths would be those
+                of analytic targets.
+        """
+        cfg = super().load_configuration(*arguments, **options)
+        chosen = cfg.hydra.runtime.choices
+        name, protocols = chosen.get(_PROTOCOL), self.get_group_options("protocol")
+        experiment = str(name).removesuffix(f"_{chosen.scale}")
+        is_needed = chosen.get("model") not in (None, "none") or experiment != chosen.target
+        if name and name not in protocols and is_needed:
+            scales = [p.removeprefix(f"{experiment}_") for p in protocols if p.startswith(f"{experiment}_")]
+            raise ConfigError("scale", chosen.scale, scales or f"one with conf/protocol/{name}.yaml")
+        return cfg
+
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """What ``load_configuration`` composes for one run, without ``hydra``."""
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -109,7 +127,7 @@ def guarded(compose: Callable[[], DictConfig]) -> DictConfig:
     """
     try:
         return compose()
-    except (HydraException, OmegaConfBaseException):
+    except (HydraException, OmegaConfBaseException, ConfigError):
         raise
     except Exception as error:
         raise HydraException(_first_line(error)) from error

@@ -110,12 +110,17 @@ def _is_known_to_its_table(config: RunConfig) -> None:
     assert all(values[key] in spec.labels[key] for key in spec.keys), values
 
 
-@pytest.mark.parametrize(("preset", "runs"), [("figure1", 15), ("figure2", 9), ("fmnist", 12)])
-def test_a_night_at_the_desk_has_three_seeds_and_more_than_a_thousand_steps(preset: str, runs: int) -> None:
+@pytest.mark.parametrize("arguments", [["+experiment=uci", "scale=desk"], ["target=bnn", "scale=full"]])
+def test_a_scale_without_a_protocol_of_the_network_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^scale: got '(desk|full)'; valid: paper, quick, smoke$"):
+        jobs(*arguments)
+
+
+@pytest.mark.parametrize("preset", ["figure1", "figure2", "fmnist"])
+def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str) -> None:
     configs = jobs(f"+experiment={preset}", "scale=desk")
-    assert len(configs) == runs
     assert {config.seed for config in configs} == {1, 2, 3}
-    assert all(config.num_steps > 1000 and len(config.step_size) == 4 for config in configs)
+    assert all(config.num_steps >= 1000 and len(config.step_size) == 4 for config in configs)
 
 
 @pytest.mark.parametrize(
@@ -348,3 +353,26 @@ def test_a_wrong_line_of_ones_own_yaml_is_told(line: str, said: str, tmp_path: P
     with pytest.raises(ConfigError) as caught:
         jobs("--config-dir", str(tmp_path), "+experiment=mine")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "sampler", "step_size"),
+    [
+        (["target=bnn"], "psmile", 3e-2),
+        (["target=breast_cancer", "target.batch_size=16"], "psmile", 0.3 * 16 / 569),
+        (["target=custom", "target.factory=mine.posterior"], "psmile", 3e-2),
+        (["target=icg", "noise=correlated"], "contrast_friction", 0.1),
+        (["target=icg", "noise=correlated", "step_size=0.2"], "contrast_friction", 0.2),
+    ],
+)
+def test_what_is_recommended_needs_no_grid(problem: list[str], sampler: str, step_size: float) -> None:
+    """It depends on where the noise of gradients comes from."""
+    (config,) = jobs(*problem, "+method=recommended")
+    assert (config.sampler.name, config.tuner.name) == (sampler, "none")
+    assert config.step_size == pytest.approx((step_size,), rel=1e-3)
+    assert getattr(config.sampler, "preconditioner", "posterior_scale") == "posterior_scale"
+
+
+def test_what_is_recommended_needs_noise() -> None:
+    with pytest.raises(ConfigError, match=r"target\.batch_size: got 'full'; .*; on all rows sampler=mclmc"):
+        jobs("target=breast_cancer", "target.batch_size=full", "+method=recommended")

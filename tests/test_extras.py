@@ -37,6 +37,7 @@ def test_every_extra_is_one_of_the_package_and_all_has_them() -> None:
         ("sklearn", "target=breast_cancer noise=none", "data"),
         ("sklearn", "target=nanogpt scale=smoke", "data"),
         ("submitit", "hydra/launcher=slurm_cpu", "slurm"),
+        ("optuna", "hydra/sweeper=optuna sampler.L=interval(1,2)", "optuna"),
         ("wandb", "tracker=wandb", "wandb"),
         ("tensorboardX", "tracker=[wandb,tensorboard]", "tensorboard"),
     ],

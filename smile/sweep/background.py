@@ -52,7 +52,7 @@ def start(jobs: Sequence[Job], at_once: int) -> tuple[int, Path]:
 
 
 def main() -> int:
-    """``python -m smile.sweep.background FOLDER AT_ONCE``; returns 0, 143 (asked to stop) or 4 (the end of a slice)."""
+    """``python -m smile.sweep.background FOLDER AT_ONCE``; returns 0, 4 (the end of a slice), 130 or 143 (a signal)."""
     folder, at_once = Path(sys.argv[1]), int(sys.argv[2])
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("smile").setLevel(logging.INFO)
@@ -69,6 +69,8 @@ def main() -> int:
             run_frozen(folder, at_once)
     except stop.Preempted as request:
         return OUT_OF_TIME if str(request) == stop.OUT_OF_TIME else 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (ValueError, OSError) as error:  # of the list: an attempt at a run raises none
         logging.getLogger(__name__).error("%s", error)
         return 2

@@ -26,7 +26,7 @@ _VALID = (
 # With these a search would find the easiest problem, the luckiest seed or the longest run.
 _PROBLEM = ("target", "noise", "data", "seed", "replications", "scale", "experiment")
 
-_GOLDEN = 0.618  # of the way from low to high: a number that is whole nowhere
+_GOLDEN = 0.6180339887  # of the way from low to high: a number that is whole nowhere
 
 
 def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

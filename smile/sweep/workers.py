@@ -10,6 +10,7 @@ import argparse
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -128,7 +129,12 @@ def supervise(folder: Path, num_workers: int) -> set[int]:
 
     def start(place: int) -> subprocess.Popen[bytes]:
         first = place * len(configs) // num_workers
-        worker = subprocess.Popen([*command, f"--first={first}", f"--parent={os.getpid()}"])
+        # Ctrl-C reaches workers, too, and waits until they have imported what answers it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            worker = subprocess.Popen([*command, f"--first={first}", f"--parent={os.getpid()}"])
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         pids.add(worker.pid)
         return worker
 
@@ -218,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("smile").setLevel(logging.INFO)
     try:
         with stop.limited(options.until), stop.listening():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if options.parent:
                 _watch(options.parent)
             configs = thaw(options.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from smile.preflight import compose
 from smile.runs.survey import Survey, survey
+from smile.sweep import background
 
 POSTERIOR = """
 import os, time
@@ -118,3 +121,15 @@ def test_workers_stop_when_their_supervisor_is_killed(folder: Path) -> None:
     wait(lambda: all(map(is_gone, workers)))
     reasons = {run.status.reason for run in looked(folder).of("preempted")}
     assert reasons == {"the command that started it has ended"}
+
+
+def test_an_interrupt_ends_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(folder: Path, at_once: int) -> set[int]:
+        raise KeyboardInterrupt
+
+    config = compose(["scale=smoke", f"results_dir={tmp_path}"])
+    monkeypatch.setattr(background, "thaw", lambda folder: [config])
+    monkeypatch.setattr(background, "run_frozen", interrupted)
+    monkeypatch.setattr(sys, "argv", ["background", str(tmp_path), "2"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert background.main() == 130

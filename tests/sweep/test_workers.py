@@ -108,6 +108,23 @@ def test_workers_that_are_killed_before_they_have_a_run_cost_none(
     assert survey(tmp_path / "results/adhoc/smoke").counts["done"] == 3
 
 
+def test_an_interrupt_while_a_worker_imports_waits_until_it_can_be_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``supervise`` starts it; Python's own answer is a traceback."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "smile.sweep.workers", str(tmp_path)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_four_commands_that_do_the_same_sweep_at_once_end_with_the_same_answer(tmp_path: Path) -> None:
     options = ["sampler=sgld,sghmc", "seed=0,1,2", "scale=smoke", "tracker.wandb.mode=disabled", "devices=1"]
     command = [sys.executable, "-m", "smile", "-m", *options]
