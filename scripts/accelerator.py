@@ -4,7 +4,8 @@
     python scripts/accelerator.py --size full --minutes 9
 
 Writes results/bench/accelerator.{md,csv} after every row, so that what is cut off keeps what it has; the rows that are
-worth most come first, and none but the first is begun that the time would not hold.
+worth most come first, and none but the first is begun that the time would not hold. The same command goes on with what
+is missing; --again measures everything anew.
 """
 
 from __future__ import annotations
@@ -203,11 +204,25 @@ def paragraphs(head: Sequence[str], rows: Sequence[dict[str, Any]], left: Sequen
     return found
 
 
-def report(size: str, networks: Sequence[str], minutes: float, output: Path) -> list[dict[str, Any]]:
+def measured(file: Path, size: str) -> list[dict[str, Any]]:
+    """Rows of an earlier report of this device, size and version; none where there is no such report."""
+    if not file.is_file():
+        return []
+    table = pd.read_csv(file)
+    if not {"device", "size"} <= set(table):
+        return []
+    return table[(table["device"] == device()) & (table["size"] == size)].to_dict("records")
+
+
+def report(
+    size: str, networks: Sequence[str], minutes: float, output: Path, *, again: bool = False
+) -> list[dict[str, Any]]:
     """Measures as much as the time allows, and writes it after every row."""
-    start, longest, rows = time.monotonic(), 0.0, []
+    start, longest = time.monotonic(), 0.0
+    rows = [] if again else measured(output / "accelerator.csv", size)
     is_cpu = jax.default_backend() == "cpu"
-    plan = cells(networks, is_cpu=is_cpu)
+    known = {Cell(*(row[field] for field in Cell._fields)) for row in rows}
+    plan = [cell for cell in cells(networks, is_cpu=is_cpu) if cell not in known]
     scale = SIZES[size]
     head = [
         "# Accelerator",
@@ -219,14 +234,16 @@ def report(size: str, networks: Sequence[str], minutes: float, output: Path) -> 
     with cache_of_programs():
         for index, cell in enumerate(plan):
             begun = time.monotonic()
-            if rows and begun - start + longest >= 60 * minutes:
+            if index and begun - start + longest >= 60 * minutes:
                 break
-            rows.append(measure(cell, size))
+            rows.append({"device": device(), "size": size, **measure(cell, size)})
             longest = max(longest, time.monotonic() - begun)
             show(readable(rows[-1]))
             left = plan[index + 1 :]
             save(output, "accelerator", paragraphs(head, rows, left), pd.DataFrame(rows), command)
-    print(f"{len(rows)} of {len(plan)} rows in {time.monotonic() - start:.0f} s: {output}/accelerator.md")
+    print(
+        f"{len(rows)} of {len(plan) + len(known)} rows, {time.monotonic() - start:.0f} s: {output}/accelerator.md"
+    )
     return rows
 
 
@@ -240,12 +257,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--minutes", type=float, default=9.0, help="no row begins that would end later (default: %(default)s)"
     )
     parser.add_argument("--output", type=Path, default=Path("results/bench"), help="default: %(default)s")
+    parser.add_argument("--again", action="store_true", help="forget what an earlier call has measured")
     options = parser.parse_args(arguments)
     networks = options.networks.split(",")
     if unknown := sorted(set(networks) - set(EXPERIMENTS)):
         parser.error(f"--networks: got {', '.join(unknown)}; valid: {', '.join(EXPERIMENTS)}")
     size = options.size or ("small" if jax.default_backend() == "cpu" else "full")
-    report(size, networks, options.minutes, options.output)
+    report(size, networks, options.minutes, options.output, again=options.again)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ def test_however_short_the_time_the_report_has_a_row_and_says_what_is_missing(
     assert text.startswith("# Accelerator") and "scale=smoke" in text
     assert "Not measured, for want of time: gpt, default, 1 chains; fcn, default, 4 chains; " in text
     assert jax.config.jax_compilation_cache_dir == before
+    # What is there is not measured again; of another size it is.
+    (kept,) = accelerator.measured(tmp_path / "accelerator.csv", "tiny")
+    assert kept == row and not accelerator.measured(tmp_path / "accelerator.csv", "full")
 
 
 def test_a_network_that_there_is_not_is_refused(

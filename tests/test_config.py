@@ -116,10 +116,9 @@ def test_a_scale_without_a_protocol_of_the_network_is_refused(arguments: list[st
         jobs(*arguments)
 
 
-@pytest.mark.parametrize(("preset", "runs"), [("figure1", 15), ("figure2", 9), ("fmnist", 12)])
-def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str, runs: int) -> None:
+@pytest.mark.parametrize("preset", ["figure1", "figure2", "fmnist"])
+def test_a_night_at_the_desk_has_three_seeds_and_a_thousand_steps_or_more(preset: str) -> None:
     configs = jobs(f"+experiment={preset}", "scale=desk")
-    assert len(configs) == runs
     assert {config.seed for config in configs} == {1, 2, 3}
     assert all(config.num_steps >= 1000 and len(config.step_size) == 4 for config in configs)
 
@@ -372,3 +371,8 @@ def test_what_is_recommended_needs_no_grid(problem: list[str], sampler: str, ste
     assert (config.sampler.name, config.tuner.name) == (sampler, "none")
     assert config.step_size == pytest.approx((step_size,), rel=1e-3)
     assert getattr(config.sampler, "preconditioner", "posterior_scale") == "posterior_scale"
+
+
+def test_what_is_recommended_needs_noise() -> None:
+    with pytest.raises(ConfigError, match=r"target\.batch_size: got 'full'; .*; on all rows sampler=mclmc"):
+        jobs("target=breast_cancer", "target.batch_size=full", "+method=recommended")

@@ -42,31 +42,35 @@ WITHIN = {"of the gradients: one vector in place of leaves": ("two gradients", "
 def report(output: Path, names: list[str]) -> None:
     rows = []
     for name in names:
-        found = in_own_process(measure, name=name)
-        step, published = found["step"], ROWS[name]
-        grown = sum(found[part] * (published if part in GROWING else 1) for part in (*GROWING, *FIXED))
-        for part in (*GROWING, *FIXED, *WITHIN):
-            rows.append(
-                {
-                    "network": name,
-                    "part": part,
-                    "ms": f"{1e3 * found[part]:.3g} ± {1e3 * found[f'{part}, spread']:.2g}",
-                    "share": f"{found[part] / step:.1%}",
-                    "at the published batch": f"{found[part] * (published if part in GROWING else 1) / grown:.1%}",
-                }
-            )
-        rows.append(
-            {
-                "network": name,
-                "part": "step of pSMILE",
-                "ms": f"{1e3 * step:.3g}",
-                "share": f"{found['ratio']:.3f} of two gradients",
-                "at the published batch": "",
-            }
-        )
+        rows += parts(name, in_own_process(measure, name=name))
         show(rows[-1])
-    table = pd.DataFrame(rows)
-    paragraphs = [
+        table = pd.DataFrame(rows)
+        # After every network: one takes minutes, of which a machine with other work has few.
+        write(output, "profile", told(table), table, command="python scripts/bench --only profile")
+
+
+def parts(name: str, found: dict[str, float]) -> list[dict[str, str]]:
+    """Rows of one network, of what ``measure`` found."""
+    times = {part: ROWS[name] if part in GROWING else 1.0 for part in (*GROWING, *FIXED, *WITHIN)}
+    published = sum(found[part] * times[part] for part in (*GROWING, *FIXED))
+    rows = [
+        {
+            "network": name,
+            "part": part,
+            "ms": f"{1e3 * found[part]:.3g} ± {1e3 * found[f'{part}, spread']:.2g}",
+            "share": f"{found[part] / found['step']:.1%}",
+            "at the published batch": f"{found[part] * times[part] / published:.1%}",
+        }
+        for part in times
+    ]
+    share = f"{found['ratio']:.3f} of two gradients"
+    step = {"part": "step of pSMILE", "ms": f"{1e3 * found['step']:.3g}", "share": share}
+    return [*rows, {"network": name, **step, "at the published batch": ""}]
+
+
+def told(table: pd.DataFrame) -> list[str]:
+    """The report."""
+    return [
         "# Where the time of a step goes",
         f"{machine()}. One chain of pSMILE with its tuner at published widths: ResNet-7 with batches of 32 images, GPT"
         " with 8 windows of 64 characters. Seconds that the process computed on one thread, as other work shares the"
@@ -78,7 +82,6 @@ def report(output: Path, names: list[str]) -> None:
         " or tokens more. The last part of a network is no further one, but what it costs that the gradients are with"
         " respect to one vector of all parameters, and not to the leaves that the network has.",
     ]
-    write(output, "profile", paragraphs, table, command="python scripts/bench --only profile")
 
 
 def measure(name: str) -> dict[str, float]:
