@@ -68,13 +68,20 @@ def check_name(loader: ConfigLoaderImpl, override: Override) -> None:
 
 def check_basic(overrides: Sequence[Override]) -> None:
     """Raises ConfigError for what Hydra's basic sweeper has no use for, or only a traceback."""
+    check_params(overrides)
     for override in overrides:
-        given = str(override.input_line).partition("=")[2]
-        if override.key_or_group.startswith("hydra.sweeper.params"):
-            raise ConfigError(override.key_or_group, given, "-m option=value,value for a sweep")
         if override.is_interval_sweep():
+            given = str(override.input_line).partition("=")[2]
             valid = "-m option=value,value for a sweep; hydra/sweeper=optuna searches an interval"
             raise ConfigError(override.key_or_group, given, valid)
+
+
+def check_params(overrides: Sequence[Override]) -> None:
+    """Raises ConfigError where ``hydra.sweeper.params`` is given, which only some sweepers have."""
+    for override in overrides:
+        if override.key_or_group.startswith("hydra.sweeper.params"):
+            given = str(override.input_line).partition("=")[2]
+            raise ConfigError(override.key_or_group, given, "-m option=value,value for a sweep")
 
 
 def check_once(overrides: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,7 +33,7 @@ from smile import __version__
 from smile.composition import CONFIG_NAME, Loader, explained, guarded
 from smile.config.run import RunConfig
 from smile.options import ConfigError
-from smile.overrides import check_basic, check_name, num_values, of_first_run, quote_functions
+from smile.overrides import check_basic, check_name, check_params, num_values, of_first_run, quote_functions
 from smile.paths import conf_dir
 from smile.sweep.frozen import Job
 
@@ -180,15 +181,14 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
     first = [of_first_run(loader, override) for override in parsed]
 
     def split() -> tuple[DictConfig, list[list[str]]]:
-        master = guarded(
-            partial(
-                loader.load_configuration,
-                CONFIG_NAME,
-                first,
-                RunMode.MULTIRUN,
-                validate_sweep_overrides=False,
-            )
+        load = partial(
+            loader.load_configuration, CONFIG_NAME, first, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
+        try:
+            master = guarded(load)
+        except HydraException:
+            check_params(parsed)  # which Hydra cannot add to a sweeper that has none
+            raise
         if master.hydra.job.chdir:
             raise ConfigError("hydra.job.chdir", True, "false; results_dir= says where results go")
         sweeper = OmegaConf.select(master, "hydra.sweeper._target_")

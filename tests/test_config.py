@@ -371,3 +371,8 @@ def test_what_is_recommended_needs_no_grid(problem: list[str], sampler: str, ste
     assert (config.sampler.name, config.tuner.name) == (sampler, "none")
     assert config.step_size == pytest.approx((step_size,), rel=1e-3)
     assert getattr(config.sampler, "preconditioner", "posterior_scale") == "posterior_scale"
+
+
+def test_what_is_recommended_needs_noise() -> None:
+    with pytest.raises(ConfigError, match=r"target\.batch_size: got 'full'; .*; on all rows sampler=mclmc"):
+        jobs("target=breast_cancer", "target.batch_size=full", "+method=recommended")

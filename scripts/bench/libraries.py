@@ -17,9 +17,9 @@ from scipy.stats import norm, t
 from smile.data.sources import load
 
 USERS = Path(__file__).parent / "users"
-OURS, BDE = "smile_minibatch", "bde_mile"
+BDE = "bde_mile"
 LIBRARIES = {
-    OURS: "smile, pSMILE-naive (the default)",
+    "smile_minibatch": "smile, pSMILE-naive (the default)",
     "smile_as_many_rows": "smile, pSMILE-naive, longer",
     "smile_full_batch": 'smile, `method="mile"`',
     BDE: "bde, MILE",
@@ -134,11 +134,14 @@ def summary(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(part: pd.DataFrame) -> str:
-    """LPPD of ours minus that of each other, seed by seed."""
+    """Of the LPPD of all from that of bde, seed by seed."""
     by_seed = part.pivot(index="seed", columns="library", values="lppd")
-    others = [f"{name} {interval(by_seed[OURS] - by_seed[library], 3)}"
-              for library, name in LIBRARIES.items() if library != OURS]  # fmt: skip
-    return f"LPPD of the default minus that of the others on the same rows: {'; '.join(others)}."
+    others = [
+        f"{name} {interval(by_seed[library] - by_seed[BDE], 3)}"
+        for library, name in LIBRARIES.items()
+        if library != BDE
+    ]
+    return f"LPPD minus that of bde on the same rows: {'; '.join(others)}."
 
 
 def interval(values: pd.Series, digits: int) -> str:

@@ -37,8 +37,10 @@ def report(output: Path) -> None:
         "# Predictions of many rows",
         f"{machine()}. `Fit.predict` of {PREDICTED:,} rows, then `Fit.interval` of {BOUNDED:,}, with a network 16-16-1"
         f" on {FEATURES} columns, float32, one thread; draws are random, as their values change neither time nor"
-        " memory. Compilation included.",
+        " memory. Compilation included. Memory before is the peak of a short fit.",
         markdown(table),
+        "`predict` averages draw by draw, in blocks of 4,096 rows. `interval` holds four million numbers at most, of"
+        " all draws for the rows of one block, which 1,000 draws reach.",
     ]
     write(output, "predict", paragraphs, table, command="python scripts/bench --only predict")
 

@@ -124,6 +124,9 @@ def _check_analytic(config: RunConfig) -> None:
     if config.sampler.is_full_batch and target.has_batches:
         valid = f"full with sampler={config.sampler.name}, because it is the full-batch baseline"
         raise ConfigError("target.batch_size", getattr(target, "batch_size", None), valid)
+    if config.sampler.needs_subsampling and getattr(target, "batch_size", 0) is None:
+        valid = f"rows of a batch with sampler={config.sampler.name}, whose preconditioner needs their noise"
+        raise ConfigError("target.batch_size", "full", f"{valid}; on all rows sampler=mclmc")
     if config.sampler.needs_noise and not (noise.is_noisy or target.has_batches or target.factory):
         name = config.sampler.name
         if not hasattr(config.sampler, "L"):

@@ -28,8 +28,9 @@ sizes, the noisiest need not hold up the others: with the mass matrix
 
     m_i = max(E d_i^2, 1 / s_i^2),   x_i <- x_i + h m_i^(-1/2) v_i,   g_i and d_i times m_i^(-1/2)
 
-these are the dynamics above in coordinates in which noise has one size, measured where the chain starts and then
-frozen. The prior's sd s_i bounds the step of a coordinate that no row says anything of.
+these are the dynamics above in coordinates in which noise has one size. The prior's sd s_i bounds the step of a
+coordinate that no row says anything of. Noise is measured where the chain starts and, where that tells little of the
+rest, such as units of a network that are dead there, over the first steps of the path; then it is frozen.
 
 A step ends with the gradients at its new position, so that its weight is known. Rows drawn without replacement, M b of
 N, leave g with (1 - M b / N) of the contrasts' covariance; these are scaled to it.
@@ -91,6 +92,7 @@ def contrast_friction(
     most_noise: float | None = 0.3,
     refreshment: float = 1e-3,
     measured_steps: int = 100,
+    freeze_after: int = 0,
     sampled_fraction: float = 0.0,
     prior_sd: Any = math.inf,
 ) -> SamplingAlgorithm:
@@ -103,6 +105,8 @@ def contrast_friction(
         most_noise: u_max > 0, which bounds h^2 |d_1|^2 / K; None: steps are all as long, and positions count equally.
         refreshment: alpha >= 0, of the velocity, per interval h0.
         measured_steps: steps during which the chain stands still and the noise is measured, at least 1.
+        freeze_after: steps after which nothing is measured any more, which makes the chain Markovian, where they are
+            more than that.
         sampled_fraction: M b / N in [0, 1), of the rows that are in a batch, where rows are drawn without replacement.
         prior_sd: s, a number or leaves like the position of one chain, or a prefix of its tree, for ``mass=noise``;
             infinite: there is no prior, and no coordinate may be without noise.
@@ -119,6 +123,7 @@ def contrast_friction(
     check_range("refreshment", refreshment, "[0, inf)")
     check_range("sampled_fraction", sampled_fraction, "[0, 1)")
     check_count("measured_steps", measured_steps)
+    require("freeze_after", freeze_after, integer(0))
     value_and_grad = tree.value_and_grad(logdensity_fn)
     cooling = parts - 2  # K
 
@@ -178,7 +183,7 @@ def contrast_friction(
         position = tree.axpy(h, in_units(velocity, known, chain_ndim), state.position)
 
         logdensity, gradient, (first, *others) = evaluate(position, batch)
-        is_measuring = state.num_measured < measured_steps
+        is_measuring = state.num_measured < max(measured_steps, freeze_after)
         count = state.num_measured + is_measuring
         noise = jax.tree.map(
             lambda mean, new: (mean + jnp.where(is_measuring, (new - mean) / count, 0.0)).astype(mean.dtype),
@@ -210,6 +215,7 @@ class ContrastFriction(Sampler):
     most_noise: float | None = option(optional(number(0)))
     refreshment: float = option(number(at_least=0))
     measured_steps: int = option(integer(1))
+    freeze_after: int = option(integer(0), neutral=0)
 
     @property
     def is_weighted(self) -> bool:
@@ -252,6 +258,7 @@ class ContrastFriction(Sampler):
             most_noise=self.most_noise,
             refreshment=self.refreshment,
             measured_steps=self.measured_steps,
+            freeze_after=self.freeze_after * build.unit,
             sampled_fraction=used,
             prior_sd=math.inf if known is None else known.prior_sd,
         )

@@ -133,6 +133,24 @@ def test_the_chain_stands_still_and_counts_nothing_while_the_noise_is_measured()
     assert abs(float(state.noise.mean()) - 12 * DIM) < error
 
 
+def test_a_chain_that_moves_measures_until_masses_are_frozen():
+    target = stacked(gaussian(NOISES["isotropic"]), 3)
+    kernel = contrast_friction(target.logdensity, mass="noise", measured_steps=2, freeze_after=4)
+    x, chains = jnp.tile(jnp.asarray(MEAN, jnp.float32)[:, None], (1, 4)), (4,)
+    state, step = (
+        kernel.init(x, random.key(0), target.draw_batch(random.key(1), chains)),
+        jax.jit(kernel.step),
+    )
+    moves, learns = [], []
+    for i in range(6):
+        new, _ = step(random.key(9), state, target.draw_batch(random.key(2 + i), chains), jnp.full(chains, U))
+        moves.append(bool((new.position != state.position).all()))
+        learns.append(bool((new.noise != state.noise).all()))
+        state = new
+    assert moves == [False, False, True, True, True, True]
+    assert learns == [True, True, True, True, False, False]
+
+
 @pytest.mark.parametrize(("rows", "valid"), [(2, "a batch of 2 rows"), (0, "a batch of 0 rows")])
 def test_a_batch_that_cannot_be_divided_is_refused(rows, valid):
     kernel = contrast_friction(lambda x, batch: jnp.sum(x) * jnp.sum(batch))
