@@ -17,7 +17,8 @@ def draws(fit, x):
     rows = standardised(encode(fit.inputs, x), fit.units, fit.inputs.column)
     positions = fit.draws.reshape(-1, fit.draws.shape[-1])
     means, log_sds = jax.jit(jax.vmap(lambda position: fit.posterior.predict(position, rows)))(positions)
-    return fit.y_mean + fit.y_scale * np.asarray(means), fit.y_scale * np.exp(np.asarray(log_sds))
+    sds = np.clip(np.exp(np.asarray(log_sds)), 1e-6, 1e6)  # as `predict` bounds them
+    return fit.y_mean + fit.y_scale * np.asarray(means), fit.y_scale * sds
 
 
 def work(fit, rows):
