@@ -59,9 +59,8 @@ def page(frame: pd.DataFrame, output: Path) -> None:
         "Gradients are those of a member, at most: a warm start may stop early. What differs is how many rows they"
         " read: bde knows full batches alone, an epoch of its warm start is one gradient, and a step of MCLMC two."
         " *Longer* takes steps in proportion to the rows, so that on airfoil it reads as many as full batches. The warm"
-        " starts of smile and bde have the same learning rate, decay and patience (on diabetes smile's has 300 gradients"
-        " for 1,020); else they are at their defaults. On one row of diabetes one draw of *longer* (seed 1) has a"
-        " deviation of a million units: LPPD does not mind, the deviation that `predict` returns does."
+        " starts of smile and bde have the same learning rate, decay and patience (on diabetes smile's has fewer"
+        " gradients, as its epochs have fewer batches); else they are at their defaults."
     )
     command = "python scripts/bench --only libraries --bde PYTHON_WITH_BDE"
     write(output, "libraries", paragraphs, frame, command=command)
