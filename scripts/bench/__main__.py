@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--names", help="which models, such as lenet,vit; default: all")
     parser.add_argument("--bde", type=Path, help="a Python with sklearn-contrib-bde installed")
-    parser.add_argument("--data", default="diabetes,airfoil", help="of libraries (default: %(default)s)")
+    parser.add_argument("--data", default="airfoil,diabetes", help="of libraries (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="with the tables of UCI; default: they are downloaded")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)  # what process.in_own_process asks for
     options = parser.parse_args()

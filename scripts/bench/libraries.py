@@ -58,8 +58,9 @@ def page(frame: pd.DataFrame, output: Path) -> None:
     paragraphs.append(
         "Gradients are those of a member, at most: a warm start may stop early. What differs is how many rows they"
         " read: bde knows full batches alone, an epoch of its warm start is one gradient, and a step of MCLMC two."
-        " *Longer* is pSMILE-naive for about as many rows as full batches have. The warm starts of smile and bde have"
-        " the same learning rate, decay and patience; else they are at their defaults."
+        " *Longer* takes steps in proportion to the rows, so that on airfoil it reads as many as full batches. The warm"
+        " starts of smile and bde have the same learning rate, decay and patience (on diabetes smile's has fewer"
+        " gradients, as its epochs have fewer batches); else they are at their defaults."
     )
     command = "python scripts/bench --only libraries --bde PYTHON_WITH_BDE"
     write(output, "libraries", paragraphs, frame, command=command)
