@@ -23,7 +23,7 @@ from smile.preflight import compose, compose_jobs, parse_arguments, quote_functi
 from smile.tracking.trackers import TRACKERS
 
 CASES = int(os.environ.get("SMILE_CAMPAIGN_CASES", 0))
-FEW = 40  # of each kind, in the suite
+FEW = 25  # of each kind, in the suite
 BOOKKEEPING = ("name", "code", "digest")
 
 BASES = {

@@ -212,7 +212,10 @@ def test_a_block_is_a_table_of_its_own(spec: TableSpec, results: Path) -> None:
 @pytest.mark.parametrize("name", table_names())
 def test_committed_specs(name: str) -> None:
     spec = load_spec(name)
-    assert (spec.published is not None) == name.startswith("table1")
+    of_the_paper = (
+        name.startswith("table1") and name != "table1_contrast_friction"
+    )  # which print does not have
+    assert (spec.published is not None) == of_the_paper
     if spec.published is None:
         return
     printed = spec.published.values.index
