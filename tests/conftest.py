@@ -25,11 +25,6 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: what waits for Slurm, or for a process to be killed, leaves its core idle."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Commands in processes of their own, which take longest, begin first: none of them is waited for at the end."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)
