@@ -32,6 +32,7 @@ __all__ = [
     "request",
     "request_if_over",
     "requested",
+    "uninterrupted",
 ]
 
 # SIGUSR2 is what submitit lets Slurm send before the time limit, SIGTERM what everybody else sends.
@@ -174,3 +175,29 @@ def listening(on_overdue: Callable[[], None] | None = None, grace_seconds: float
         if not thread.is_alive():  # on_overdue may still be at work, and then the process ends anyway
             os.close(source)
             os.close(sink)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the body, whose threads would outlive it and fail alone; a second one does not.
+
+    Raises:
+        KeyboardInterrupt: after the body, where Ctrl-C fell into it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = threading.Event()
+
+    def wait(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt

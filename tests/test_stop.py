@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,25 @@ def test_other_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(("interrupts", "is_ended"), [(0, True), (1, True), (2, False)])
+def test_an_interrupt_waits_for_what_cannot_be_interrupted_and_a_second_one_does_not(
+    interrupts: int, is_ended: bool
+) -> None:
+    ended = []
+
+    @stop.uninterrupted()
+    def body() -> None:
+        for _ in range(interrupts):
+            os.kill(os.getpid(), signal.SIGINT)
+        ended.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) if interrupts else nullcontext():
+            body()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert bool(ended) == is_ended

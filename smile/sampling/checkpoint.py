@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -65,6 +66,7 @@ class Checkpoints:
             return None
         return int(index), jax.tree.map(_placed_like, tree, like)
 
+    @stop.uninterrupted()
     def _restore(self, like: Any) -> tuple[int, Any] | None:
         if not self._directory.is_dir():
             return None
@@ -114,6 +116,7 @@ class Checkpoints:
         """Removes them all: the run is finished."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
+    @stop.uninterrupted()
     def _save(self, index: int, tree: Any) -> None:
         """A checkpoint that cannot be written does not end a run that may need none."""
         import orbax.checkpoint as ocp
@@ -168,6 +171,17 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _is_no_task_of_orbax(record: logging.LogRecord) -> bool:
+    """Tasks that orbax does not ask how they ended say so when they are collected; those of tensorstore have no trace."""
+    if not record.exc_info or not record.exc_info[1]:
+        return True
+    names = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(record.exc_info[2])]
+    return bool(names) and not any(name.startswith("orbax.") for name in names)
+
+
+logging.getLogger("asyncio").addFilter(_is_no_task_of_orbax)
 
 
 def _placed_like(value: Any, like: Any) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import CheckpointManager, StandardCheckpointer
 
 from smile import stop
 from smile.sampling import Checkpoints
@@ -105,3 +110,39 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog
     with caplog.at_level(logging.WARNING):
         Checkpoints(tmp_path / "file" / "checkpoints", 0).save_if_due(1, tree(1))
     assert "no checkpoint in" in caplog.text
+
+
+def test_an_interrupt_in_a_save_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of orbax would go on, and fail in a shut interpreter."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    save = CheckpointManager.save
+
+    def interrupted(self: Any, *args: Any, **options: Any) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return save(self, *args, **options)
+
+    monkeypatch.setattr(CheckpointManager, "save", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Checkpoints(tmp_path, 0).save(1, tree(1))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert Checkpoints(tmp_path, 0).restore(tree(0)) is not None
+
+
+def test_only_tasks_of_orbax_that_nobody_asks_how_they_ended_are_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def of_orbax() -> None:
+        StandardCheckpointer().restore("/nowhere")
+
+    async def of_somebody_else() -> None:
+        raise RuntimeError("not of orbax")
+
+    async def ask_nobody() -> None:
+        await asyncio.wait([asyncio.ensure_future(task()) for task in (of_orbax, of_somebody_else)])
+
+    asyncio.run(ask_nobody())
+    gc.collect()
+    (record,) = caplog.records
+    assert "never retrieved" in record.message and str(record.exc_info[1]) == "not of orbax"
