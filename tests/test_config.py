@@ -73,6 +73,7 @@ BLOCKS = {
     "uci": ["data=energy"],
     "small_tables": ["data=wine"],
     **{f"posteriors{kind}": ["target=breast_cancer"] for kind in ("", "_independent", "_contrast_friction")},
+    "posteriors_full_batch": ["target=breast_cancer"],
     **{f"recommended{kind}": ["target=breast_cancer"] for kind in ("", "_independent")},
 }
 
@@ -84,7 +85,7 @@ def test_every_preset_parses_at_every_scale_into_runs_of_a_table(preset: str) ->
     is_whole = not is_analytic or preset == "table1_published"  # whose grids depend on the cell
     block = BLOCKS.get(preset, [])
     if is_analytic:
-        block = ["target=icg", *([] if "baseline" in preset else ["noise=correlated"])]
+        block = ["target=icg", *([] if preset in BASELINES else ["noise=correlated"])]
     for scale in SCALES:
         if scale == "full" and not is_analytic:  # networks have the published length at most
             continue
@@ -150,11 +151,19 @@ def test_the_published_protocol_of_images_and_text(
 
 def test_run_ids_outlive_new_options() -> None:
     """Of results that lie in this repository: an option added later must not orphan them."""
-    old = ("target.start=mode", "noise.rotation=aligned")
-    assert run_id(jobs("+experiment=table1", "scale=paper", *old)[0]) == "f60dc7d76048"
-    assert run_id(jobs("+experiment=table1_rotations", "scale=paper")[0]) == "917a57a70155"
-    assert run_id(jobs("+experiment=sghmc_friction", "scale=paper")[0]) == "bd58439d1b4f"
-    assert run_id(jobs("+experiment=uci", "scale=quick")[0]) == "b51f7ff18f19"
+    table1 = ["target=icg", "noise=isotropic", "sampler=smile", "target.start=mode", "noise.rotation=aligned"]
+    for experiment, scale, options, expected in (
+        ("table1", "paper", table1, "f60dc7d76048"),
+        (
+            "table1_rotations",
+            "paper",
+            ["noise=diagonal", "sampler=smile", "+rotation=aligned"],
+            "917a57a70155",
+        ),
+        ("sghmc_friction", "paper", ["target=icg", "noise=isotropic"], "bd58439d1b4f"),
+        ("uci", "quick", ["data=airfoil", "+method=smile_naive"], "b51f7ff18f19"),
+    ):
+        assert run_id(jobs(f"+experiment={experiment}", f"scale={scale}", *options)[0]) == expected
 
 
 def test_the_default_preconditioner_depends_on_what_is_sampled() -> None:

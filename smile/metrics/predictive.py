@@ -18,6 +18,7 @@ A chain with a prediction that is not finite has NaN metrics, as has every group
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -128,6 +129,7 @@ def update_classification(state: Classification, logits: jax.Array) -> Classific
     return Classification(n, log_probability)
 
 
+@partial(jax.jit, inline=True)
 def chain_lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:
     """Log pointwise predictive density of every chain alone, (chains,), in nats per row.
 
@@ -138,6 +140,7 @@ def chain_lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:
     return _log_density(state, y).mean(axis=1)
 
 
+@partial(jax.jit, inline=True)
 def chain_error(state: Regression | Classification, y: jax.Array) -> jax.Array:
     """Of every chain alone, (chains,): the RMSE of its mean, or the share of rows whose class it gets wrong.
 
@@ -149,6 +152,7 @@ def chain_error(state: Regression | Classification, y: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(state.log_probability).any(axis=(1, 2)), jnp.nan, wrong)
 
 
+@partial(jax.jit, inline=True)
 def lppd(state: Regression | Classification, y: jax.Array) -> jax.Array:
     """Log pointwise predictive density of the mixture over all chains, (), in nats per row.
 

@@ -174,7 +174,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _is_no_task_of_orbax(record: logging.LogRecord) -> bool:
-    """Tasks that orbax does not ask how they ended say so when they are collected; those of tensorstore have no trace."""
+    """Tasks that orbax does not ask how they ended say so when they are collected; tensorstore's have no trace."""
     if not record.exc_info or not record.exc_info[1]:
         return True
     names = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(record.exc_info[2])]

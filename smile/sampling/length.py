@@ -38,4 +38,4 @@ class Length(NamedTuple):
 
     def kept(self) -> np.ndarray:
         """Which of ``draw_steps`` are kept, bool."""
-        return np.asarray(jax.vmap(self.is_kept)(jnp.asarray(self.draw_steps)))
+        return np.asarray(jax.jit(jax.vmap(self.is_kept))(jnp.asarray(self.draw_steps)))

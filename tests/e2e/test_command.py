@@ -84,7 +84,7 @@ def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: P
 
 KILLED = {
     "psmile": ["+method=psmile", "num_steps=2000", "burn_in=1000", "thinning=100"],
-    "mile": ["+method=mile", "num_steps=2400", "burn_in=2000", "thinning=50"],
+    "mile": ["+method=mile", "num_steps=140", "burn_in=40", "thinning=10"],
 }
 KILLS = {"psmile": 1, "mile": 2}  # once in each of its stages
 FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose growth says when to kill
@@ -94,8 +94,8 @@ FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose g
 def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: str, tmp_path: Path) -> None:
     """SIGKILL at random moments after the first checkpoint; metrics, history and draws are equal in the end."""
     arguments = [
-        "target=bnn", "scale=smoke", "target.checkpoint_minutes=0", "target.draws=stream", "devices=1",
-        ALONE, *KILLED[method],
+        "target=bnn", "scale=smoke", "warm_start.max_epochs=3", "target.checkpoint_minutes=0",
+        "target.draws=stream", "devices=1", ALONE, *KILLED[method],
     ]  # fmt: skip
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()

@@ -103,7 +103,7 @@ target: {checkpoint_minutes: 0}
 """
 
 SLURM = [
-    "hydra/launcher=slurm_cpu", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=25",
+    "hydra/launcher=slurm_cpu", "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=40",
     "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1",
 ]  # fmt: skip
 
