@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from smile.base import Target
 from smile.options import ConfigError, choice, either, integer, option, text
 from smile.targets.options import AnalyticTarget
-from smile.targets.posteriors import hierarchies, regressions
+from smile.targets.posteriors import hierarchies, networks, regressions
 from smile.targets.posteriors.reference import check_density, read
 from smile.targets.posteriors.rows import RowModel, full_logdensity, row_target
 
@@ -25,6 +25,7 @@ POSTERIORS: Mapping[str, Callable[[], RowModel]] = {
     "diabetes_hierarchy": partial(hierarchies.hierarchy, centred=False),
     "diabetes_funnel": partial(hierarchies.hierarchy, centred=True),
     "diabetes_mixture": hierarchies.mixture,
+    "diabetes_network": networks.perceptron,
 }
 
 
