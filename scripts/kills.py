@@ -46,6 +46,8 @@ MENDED = (
     "A run that was asked to stop was logged as failed: it is logged as interrupted (`tests/test_run.py`).",
     "Ctrl-C in a save left threads of Orbax behind, one of which printed a traceback (life 25) and whose checkpoint "
     "had no digest: it waits for the end of the save, a second one does not (`tests/sampling/test_checkpoint.py`).",
+    "A process killed between its metrics and its end left its lock and a half-written status beside them, which later "
+    "commands passed by, as the run was finished (leftovers of lives 58 to 147): they remove them (`tests/test_run.py`).",
 )
 
 # A cycle of lives: most kills go where they are cheap, some to everything.

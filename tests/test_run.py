@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ from smile.preflight import compose
 from smile.run import main, run_dir
 from smile.runs import status
 from smile.runs.lock import Lock, claim
+from smile.runs.owner import this_process
 from smile.tools.compact import main as compact_main
 from smile.tracking import read_metrics, read_run, write_metrics
 from smile.tracking.parquet import SCHEMA
@@ -290,6 +292,26 @@ def test_a_damaged_file_of_merged_runs_stops_the_command_in_one_line(
     assert main(SWEEP) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"smile: error: {file} cannot be read") and len(execute.calls) == 3
+
+
+@pytest.mark.parametrize("overrides", [[], SWEEP])
+def test_what_a_process_killed_after_its_metrics_has_left_goes_with_the_next_command(
+    overrides: list[str], execute: SimpleNamespace
+) -> None:
+    """But not what belongs to a process that lives."""
+    command = overrides or ["scale=smoke"]
+    assert main(command) == 0
+    folders = sorted(Path("results/adhoc/smoke/runs").iterdir())
+    expected = sorted(Path("results").rglob("*"))
+    for folder in folders:
+        (folder / "lock").write_text(json.dumps(this_process()._replace(pid=1, start=0)))
+        (folder / ".status.json.0123456789abcdef.tmp").write_text("{")
+    with claim(folders[0]) as lock:
+        assert isinstance(lock, Lock)
+        assert main(command) == 0
+        assert sorted(path.name for path in folders[0].glob(".status*")) == [".status.json.0123456789abcdef.tmp"]
+    assert main(command) == 0 and len(execute.calls) == len(folders)
+    assert sorted(Path("results").rglob("*")) == expected
 
 
 def test_results_that_are_there_decide_whatever_became_of_the_process(execute: SimpleNamespace) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -17,7 +18,7 @@ from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.paths import experiment_dir
 from smile.runs import status
-from smile.runs.lock import Lock, claim
+from smile.runs.lock import LOCK_FILE, Lock, claim
 from smile.runs.queue import current_job
 from smile.runs.status import FAILURE_FILE
 from smile.tracking import is_finished, write_text_atomic
@@ -68,6 +69,7 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
     if config.distributed and _is_follower(config):
         return _follow(config, label)
     if is_done(config):
+        _tidy(directory)
         return _told(config, Outcome("done"))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -126,10 +128,24 @@ def _follow(config: RunConfig, label: str) -> Outcome:
     return Outcome("followed")
 
 
-def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
-    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*"):  # of a run that failed or was killed
+def _tidy(directory: Path) -> None:
+    """Removes what a process has left that was killed between its metrics and its end."""
+    if not os.path.lexists(directory / LOCK_FILE):
+        return
+    with suppress(OSError), claim(directory) as lock:  # of a folder that is only read nothing is asked
+        if isinstance(lock, Lock):
+            _remove_leftovers(directory)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Of a run that failed or was killed, whose lock the caller holds."""
+    for leftover in (FAILURE_FILE, ".*.tmp", ".lock.*"):
         for file in directory.glob(leftover):
             file.unlink(missing_ok=True)  # a process that waits for the lock has files of its own here
+
+
+def _run(config: RunConfig, directory: Path, label: str, lock: Lock, shares_machine: bool) -> Outcome:
+    _remove_leftovers(directory)
     with status.running(directory, config.label, current_job(), lock):
         try:
             stop.check()
