@@ -32,7 +32,7 @@ from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
-from smile.sweep.attempt import attempt, is_done, run_dir
+from smile.sweep.attempt import attempt, is_done, run_dir, tidy
 from smile.sweep.changed import changed_since
 from smile.sweep.early import absent, check_data, check_early, check_folders, check_paths, own_devices
 from smile.sweep.frozen import Job
@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_folders(configs)
         for line in (*changed_since(configs), *without):
             print(line, flush=True)
+        for config in configs:
+            tidy(config)
         if configs and launcher.kind in ("background", "slurm"):
             if launcher.kind == "slurm" and configs[0].max_minutes is not None:
                 valid = "null with Slurm, where hydra.launcher.timeout_min says it"

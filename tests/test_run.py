@@ -309,7 +309,9 @@ def test_what_a_process_killed_after_its_metrics_has_left_goes_with_the_next_com
     with claim(folders[0]) as lock:
         assert isinstance(lock, Lock)
         assert main(command) == 0
-        assert sorted(path.name for path in folders[0].glob(".status*")) == [".status.json.0123456789abcdef.tmp"]
+        assert sorted(path.name for path in folders[0].glob(".status*")) == [
+            ".status.json.0123456789abcdef.tmp"
+        ]
     assert main(command) == 0 and len(execute.calls) == len(folders)
     assert sorted(Path("results").rglob("*")) == expected
 

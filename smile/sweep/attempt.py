@@ -25,7 +25,7 @@ from smile.tracking import is_finished, write_text_atomic
 from smile.tracking.parquet import METRICS_FILE
 from smile.tracking.trackers import TrackerConfig
 
-__all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir"]
+__all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir", "tidy"]
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +55,16 @@ def is_done(config: RunConfig) -> bool:
     return is_finished(run_dir(config)) and not config.force
 
 
+def tidy(config: RunConfig) -> None:
+    """Removes what a process has left beside finished metrics that was killed between them and its end."""
+    directory = run_dir(config)
+    if not (os.path.lexists(directory / LOCK_FILE) or any(directory.glob(".*.tmp"))) or not is_done(config):
+        return
+    with suppress(OSError), claim(directory) as lock:  # of a folder that is only read nothing is asked
+        if isinstance(lock, Lock):
+            _remove_leftovers(directory)
+
+
 def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> Outcome:
     """Runs a config, unless it is done or another process is at it.
 
@@ -69,7 +79,6 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
     if config.distributed and _is_follower(config):
         return _follow(config, label)
     if is_done(config):
-        _tidy(directory)
         return _told(config, Outcome("done"))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -126,15 +135,6 @@ def _follow(config: RunConfig, label: str) -> Outcome:
         except FAULTS as error:
             return Outcome("failed", reason_of(error))
     return Outcome("followed")
-
-
-def _tidy(directory: Path) -> None:
-    """Removes what a process has left that was killed between its metrics and its end."""
-    if not os.path.lexists(directory / LOCK_FILE):
-        return
-    with suppress(OSError), claim(directory) as lock:  # of a folder that is only read nothing is asked
-        if isinstance(lock, Lock):
-            _remove_leftovers(directory)
 
 
 def _remove_leftovers(directory: Path) -> None:
