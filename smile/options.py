@@ -17,6 +17,7 @@ from smile.converters import (
     SEED,
     Converter,
     NotAChoiceError,
+    SecretError,
     boolean,
     choice,
     dotted_path,
@@ -150,6 +151,8 @@ def converted(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> An
         return field.metadata["convert"](value)
     except NotAChoiceError as error:
         raise ConfigError(prefix + field.name, value, error.names) from None
+    except SecretError as error:
+        raise ConfigError(prefix + field.name, error.shown, str(error)) from None
     except ValueError as error:
         raise ConfigError(prefix + field.name, value, str(error)) from None
 
