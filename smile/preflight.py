@@ -44,6 +44,7 @@ __all__ = [
     "compose_batch",
     "compose_command",
     "compose_jobs",
+    "flags_first",
     "parse_arguments",
     "quote_functions",
 ]
@@ -70,7 +71,7 @@ class Command(NamedTuple):
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's own flags and overrides.
+    """Hydra's own flags and overrides, in any order.
 
     Raises:
         ConfigError: where a flag is unknown.
@@ -85,12 +86,22 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
     parser.error = fail  # type: ignore[method-assign]
     parser.add_argument("--version", action="version", version=f"smile {__version__}")
-    parsed = parser.parse_args(list(arguments))
+    parsed, others = parser.parse_known_intermixed_args(list(arguments))
+    if others:  # and what follows them
+        fail(f"unrecognized arguments: {' '.join(word for word in others if word.startswith('-'))}")
     for flag in ("config_name", "config_path", "package"):
         if (given := getattr(parsed, flag)) is not None:
             valid = "nothing: there is one config.yaml; --config-dir adds a folder of choices of your own"
             raise ConfigError(f"--{flag.replace('_', '-')}", given, valid)
     return parsed
+
+
+def flags_first(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The same command with its overrides last, as Hydra itself reads no others after a flag."""
+    flags = list(reversed(arguments))
+    for override in overrides:
+        flags.remove(override)
+    return [*reversed(flags), *overrides]
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
