@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -122,7 +123,7 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, str]:
     with _config_loader(arguments.config_dir) as loader:
 
         def read() -> DictConfig:
-            parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments.overrides)
+            parsed = _overrides(loader, arguments.overrides)
             return guarded(partial(loader.compose, [of_first_run(loader, override) for override in parsed]))
 
         cfg = explained(loader, arguments.overrides, read)
@@ -180,10 +181,9 @@ def _composed(loader: Loader, batch: Sequence[list[str]], num_shared: int) -> li
 
 def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
     """What the sweeper and the launcher read, and override lists, one per job."""
-    parser = OverridesParser.create(config_loader=loader)
 
     def read() -> list[Override]:
-        parsed: list[Override] = parser.parse_overrides(overrides)
+        parsed = _overrides(loader, overrides)
         for override in parsed:
             check_name(loader, override)
         return parsed
@@ -220,7 +220,7 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
             if override.key_or_group == "experiment" and override.is_sweep_override():
                 given = str(override.input_line).partition("=")[2]
                 raise ConfigError("experiment", given, "one preset a command, as each is a sweep of its own")
-        task = parser.parse_overrides(params) + [o for o in parsed if not o.is_hydra_override()]
+        task = _overrides(loader, params) + [o for o in parsed if not o.is_hydra_override()]
         if not 0 < (runs := math.prod(map(num_values, task))) <= _MOST_RUNS:
             given = " ".join(override.input_line or "" for override in task if override.is_sweep_override())
             raise ConfigError("command line", given, f"1 to {_MOST_RUNS} runs, not {runs}")
@@ -228,6 +228,21 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
     return explained(loader, first, split)
+
+
+def _overrides(loader: Loader, given: list[str]) -> list[Override]:
+    """What Hydra reads.
+
+    Raises:
+        HydraException: where its grammar knows nothing like it.
+        ConfigError: where it has more digits than Python reads.
+    """
+    try:
+        parsed: list[Override] = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    except ValueError:
+        key, _, value = max(given, key=len).partition("=")
+        raise ConfigError(key, f"{value[:20]}...", f"at most {sys.get_int_max_str_digits()} digits") from None
+    return parsed
 
 
 def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
