@@ -32,7 +32,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo table1 table1_thermostats table1_published table1_first_commit table1_rotations table1_contrast_friction sghmc_friction uci small_tables uci_batch_size bench accelerator choices chaos corruption long_life audit campaign docs test test-lowest test-newest lint format clean \
-	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors leaderboard recommended worst_ratio references
+	fmnist figure1 figure2 resnet18 vit ablation_adaptation ablation_reset ablation_batch_size posteriors control_variates leaderboard recommended worst_ratio references
 
 help:  ## list the targets
 	@grep -hE '^[a-z_0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -114,6 +114,10 @@ posteriors: $(STAMP)  ## real posteriors with real mini-batches beside long NUTS
 	$(BIN)/smile +experiment=posteriors_full_batch scale=$(scale)
 	$(BIN)/smile +experiment=posteriors_baseline scale=$(scale)
 	$(BIN)/smile-table posteriors --scale $(scale)
+
+control_variates: $(STAMP)  ## Langevin dynamics with control variates beside those without; scale=smoke|quick|paper
+	$(BIN)/smile +experiment=control_variates scale=$(scale)
+	$(BIN)/smile-table control_variates --scale $(scale)
 
 leaderboard: $(STAMP)  ## samplers against each other on posteriors, from the Parquet; sampler=name runs one of a package of yours first
 	$(if $(sampler),$(BIN)/smile +experiment=posteriors scale=$(scale) sampler=$(sampler) $(args))

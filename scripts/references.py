@@ -47,6 +47,7 @@ class Effort(NamedTuple):
 EFFORT = {
     "diabetes_hierarchy": Effort(target_acceptance=0.95),
     "diabetes_funnel": Effort(target_acceptance=0.95),
+    "diabetes_network": Effort(draws=4000, target_acceptance=0.9),
     "digits_softmax": Effort(4, 200, 1800, double=False, is_log_concave=True),
 }
 

@@ -34,17 +34,20 @@ RESULTS = ROOT / "results"
 SCALE = "quick"
 FIXED = 3e-2  # the other candidate is 0.3 B/N
 METRIC = "sliced_wasserstein"
+LATER = ("diabetes_network",)  # posteriors that came after the choice, and have no say in it
 NETWORKS = ("uci", "small_tables")
 
 
 def main() -> None:
     """Writes both files."""
     grids, candidates = table("posteriors"), table("recommended")
-    takes_fixed, means = decide(candidates.grids)
+    chosen_on = {key: grid for key, grid in candidates.grids.items() if key[0][0] not in LATER}
+    takes_fixed, means = decide(chosen_on)
     posteriors = pd.DataFrame(rows_of_posteriors(grids, candidates, takes_fixed))
     networks = pd.DataFrame(rows_of_networks())
     folder = experiment_dir(RESULTS, "recommended", SCALE)
-    text = markdown(posteriors, networks, takes_fixed, means, against_fixed(candidates.grids))
+    gain = against_fixed(chosen_on)
+    text = markdown(posteriors, networks, takes_fixed, means, gain, len(chosen_on))
     write_text_atomic(folder / "worst.md", text)
     kept = posteriors.drop(columns="draws")
     write_text_atomic(folder / "worst.csv", pd.concat([kept, networks]).to_csv(index=False))
@@ -216,6 +219,7 @@ def markdown(
     takes_fixed: bool,
     means: list[tuple[float, float]],
     gain: tuple[float, float, float],
+    num_cells: int,
 ) -> str:
     """Both tables, and the worst of each."""
     taken = "3e-2" if takes_fixed else "0.3 B/N"
@@ -226,7 +230,7 @@ def markdown(
     lines = [
         "# How far what is recommended is from the best of all grids",
         "",
-        f"- Candidates, geometric mean of the distance over {len(posteriors[posteriors['variant'] != 'full'])} cells: "
+        f"- Candidates, geometric mean of the distance over {num_cells} cells: "
         f"3e-2 {means[0][0]:.3f}, 0.3 B/N {means[0][1]:.3f} by the replications that decide; "
         f"{means[1][0]:.3f} and {means[1][1]:.3f} by those that report, of which the ratio is "
         f"{1 / gain[0]:.2f} [{1 / gain[2]:.2f}, {1 / gain[1]:.2f}]. Taken: {taken}.",

@@ -50,11 +50,14 @@ class Subsampling(NamedTuple):
         batch_size: B, rows of a batch; the log density of a batch counts each of them N/B times.
         prior_sd: standard deviations of the prior, a number or leaves like the position of one chain; a prefix of
             their tree will do.
+        is_information: whether the noise of a batch is that of its rows' gradients, whose covariance is about their
+            Fisher information; control variates leave less.
     """
 
     num_rows: float
     batch_size: int
     prior_sd: Any = 1.0
+    is_information: bool = True
 
 
 class BatchNoise(NamedTuple):
@@ -179,6 +182,7 @@ class Target:
         observe: ``position -> (k, *chains)``, what is measured of a position; None: all its scalars.
         reference: draws of what is observed, (n, k), in the units of their own means and standard deviations, where
             somebody else's sampler had to find them.
+        gradients: of a batch, that one gradient of the log density costs.
     """
 
     name: str
@@ -200,6 +204,7 @@ class Target:
     divides: bool = False
     observe: Callable[[Position], jax.Array] | None = None
     reference: np.ndarray | None = None
+    gradients: int = 1
 
     def started_exactly(self) -> Target:
         """The same target whose chains start at exact draws, one position of which is an array.

@@ -31,7 +31,7 @@ from smile.choices import config_folders
 from smile.config import recommended as recommended  # its resolvers, which lists of defaults use
 from smile.options import ConfigError, UnknownOptionError
 
-__all__ = ["CONFIG_NAME", "Loader", "explained", "guarded"]
+__all__ = ["CONFIG_NAME", "Loader", "explained", "guarded", "without_hydra"]
 
 CONFIG_NAME = "config"
 _PROTOCOL = "protocol@_global_"
@@ -97,9 +97,7 @@ class Loader(ConfigLoaderImpl):
         values = [override for override in parsed if self._is_value(override)]
         groups = tuple(str(override.input_line) for override in parsed if override not in values)
         if groups not in self._composed:
-            cfg = self.load_configuration(CONFIG_NAME, list(groups), RunMode.RUN)
-            OmegaConf.set_struct(cfg, False)
-            cfg.pop("hydra")
+            cfg = without_hydra(self.load_configuration(CONFIG_NAME, list(groups), RunMode.RUN))
             OmegaConf.set_struct(cfg, True)  # an unknown option is refused
             self._composed[groups] = cfg
         cfg = copy.deepcopy(self._composed[groups])
@@ -114,6 +112,14 @@ class Loader(ConfigLoaderImpl):
         return not is_of_hydra and (
             isinstance(override.value(), dict) or not self.repository.group_exists(key)
         )
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy of what Hydra composes that holds what is ours."""
+    cfg = copy.deepcopy(cfg)
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra")
+    return cfg
 
 
 # ---- from Hydra's exceptions to one line ---------------------------------------------------------

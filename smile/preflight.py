@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from smile import __version__
-from smile.composition import CONFIG_NAME, Loader, explained, guarded
+from smile.composition import CONFIG_NAME, Loader, explained, guarded, without_hydra
 from smile.config.run import RunConfig
 from smile.options import ConfigError
 from smile.overrides import check_basic, check_name, check_params, num_values, of_first_run, quote_functions
@@ -142,7 +142,10 @@ def compose_command(arguments: argparse.Namespace) -> Command:
     """What a command asks for, see ``compose_jobs``."""
     with _config_loader(arguments.config_dir) as loader:
         master, batch = _jobs(loader, arguments.overrides, arguments.multirun)
-        jobs = _composed(loader, batch, len(master.hydra.overrides.hydra))
+        if batch is None:
+            jobs = [explained(loader, arguments.overrides, partial(_parse, partial(without_hydra, master)))]
+        else:
+            jobs = _composed(loader, batch, len(master.hydra.overrides.hydra))
         for name in ("sweeper", "launcher"):
             if not isinstance(given := master.hydra[name], DictConfig):
                 raise ConfigError(f"hydra.{name}", given, f"hydra/{name}=name, or one of its options")
@@ -170,7 +173,8 @@ def _composed(loader: Loader, batch: Sequence[list[str]], num_shared: int) -> li
     jobs = []
     for number, overrides in enumerate(batch, 1):
         try:
-            jobs.append(explained(loader, overrides, partial(_parse, loader, overrides)))
+            compose = partial(guarded, partial(loader.compose, overrides))
+            jobs.append(explained(loader, overrides, partial(_parse, compose)))
         except ConfigError as error:
             if len(batch) > 1:
                 values = " ".join(overrides[num_shared:])
@@ -179,8 +183,8 @@ def _composed(loader: Loader, batch: Sequence[list[str]], num_shared: int) -> li
     return jobs
 
 
-def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]]]:
-    """What the sweeper and the launcher read, and override lists, one per job."""
+def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]] | None]:
+    """What the sweeper and the launcher read, and override lists, one per job; None: it is the one run itself."""
 
     def read() -> list[Override]:
         parsed = _overrides(loader, overrides)
@@ -191,7 +195,7 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
     parsed = explained(loader, overrides, read)
     first = [of_first_run(loader, override) for override in parsed]
 
-    def split() -> tuple[DictConfig, list[list[str]]]:
+    def split() -> tuple[DictConfig, list[list[str]] | None]:
         load = partial(
             loader.load_configuration, CONFIG_NAME, first, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
@@ -212,7 +216,7 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
                     given = str(override.input_line).partition("=")[2]
                     valid = "one value, [a,b] for a list, \"'a,b'\" for a text, or -m for a sweep"
                     raise ConfigError(override.key_or_group, given, valid)
-            return master, [overrides]
+            return master, None
         if sweeper != _BASIC_SWEEPER:
             return master, []
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
@@ -245,8 +249,8 @@ def _overrides(loader: Loader, given: list[str]) -> list[Override]:
     return parsed
 
 
-def _parse(loader: Loader, overrides: Sequence[str]) -> Job:
-    cfg = guarded(partial(loader.compose, overrides))
+def _parse(compose: Callable[[], DictConfig]) -> Job:
+    cfg = compose()
     from smile.config.parse import parse_resolved  # here: a wrong name is answered before jax is imported
 
     return Job(*parse_resolved(cfg))

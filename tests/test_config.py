@@ -74,6 +74,7 @@ BLOCKS = {
     "small_tables": ["data=wine"],
     **{f"posteriors{kind}": ["target=breast_cancer"] for kind in ("", "_independent", "_contrast_friction")},
     "posteriors_full_batch": ["target=breast_cancer"],
+    "control_variates": ["target=breast_cancer"],
     **{f"recommended{kind}": ["target=breast_cancer"] for kind in ("", "_independent")},
 }
 

@@ -180,7 +180,7 @@ def test_metrics_are_on_disk_as_returned():
 IMAGES = [
     "data=digits",
     "data.size=12",
-    "model=lenet",
+    "model=fcn",
     "num_steps=20",
     "burn_in=10",
     "warm_start.max_epochs=2",

@@ -242,7 +242,8 @@ class PSMILE(Sampler):
         known = build.subsampling
         name = self.preconditioner
         if name == "auto":
-            name = "noise_scale" if known is None or self.reference else "posterior_scale"
+            has_scale = known is not None and known.is_information and not self.reference
+            name = "posterior_scale" if has_scale else "noise_scale"
         match name:
             case "noise_scale":
                 return gradient_noise(self.ema_rate, freeze_after, self.reference)
@@ -250,6 +251,11 @@ class PSMILE(Sampler):
                 if known is None:
                     valid = "noise_scale where the target says no smile.base.Subsampling, or has other noise"
                     raise ConfigError("sampler.preconditioner", name, valid)
+                if not known.is_information:
+                    valid = (
+                        f"batch with sampler.preconditioner={name}, which is learnt from the noise of rows"
+                    )
+                    raise ConfigError("target.gradient", "control_variate", valid)
                 if known.batch_size >= known.num_rows:
                     valid = f"a whole number below {known.num_rows:g}, all rows, with sampler.preconditioner={name}"
                     raise ConfigError("target.batch_size", known.batch_size, valid)

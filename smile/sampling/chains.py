@@ -204,7 +204,7 @@ def sample(
         draws=found,
         mean=mean,
         step_size=np.asarray(state.tuned.step_size, np.float64),
-        gradient_evaluations=int(gradients_per_step) * num_steps,
+        gradient_evaluations=int(gradients_per_step) * target.gradients * num_steps,
         counts=_counts(state, target.is_finite),
     )
 

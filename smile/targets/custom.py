@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from smile.base import Moments, Target
 from smile.dotted import import_callable, users_code
 from smile.options import dotted_path, option
+from smile.targets.control_variates import ESTIMATORS, Estimator, with_control_variates
 from smile.targets.options import AnalyticTarget
 
 __all__ = ["Custom", "custom", "from_logdensity"]
@@ -152,7 +153,19 @@ class Custom(AnalyticTarget):
     has_known_scales: ClassVar[bool] = False
 
     factory: str = option(dotted_path)
+    gradient: Estimator = option(ESTIMATORS, neutral="batch")
 
     def build(self) -> Target:
-        """The user's own."""
-        return custom(self.factory, self.code)
+        """The user's own.
+
+        Raises:
+            ConfigError: where there can be no control variates.
+        """
+        target = custom(self.factory, self.code)
+        if self.gradient == "batch":
+            return target
+        start = target.init(jax.random.key(0))
+        if target.subsampling is not None:
+            with users_code(f"log density of all rows of {self.factory} raised"):
+                jax.eval_shape(target.logdensity, start, target.full_batch)
+        return with_control_variates(target, start)

@@ -86,13 +86,12 @@ KILLED = {
     "psmile": ["+method=psmile", "num_steps=2000", "burn_in=1000", "thinning=100"],
     "mile": ["+method=mile", "num_steps=140", "burn_in=40", "thinning=10"],
 }
-KILLS = {"psmile": 1, "mile": 2}  # once in each of its stages
-FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # whose growth says when to kill
+FOLDERS = {"psmile": "checkpoints", "mile": "adaptation_checkpoints"}  # of the stage that is killed
 
 
 @pytest.mark.parametrize("method", KILLED)
-def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: str, tmp_path: Path) -> None:
-    """SIGKILL at random moments after the first checkpoint; metrics, history and draws are equal in the end."""
+def test_a_network_run_that_was_killed_ends_bit_for_bit_the_same(method: str, tmp_path: Path) -> None:
+    """SIGKILL at a random moment after the first checkpoint; metrics, history and draws are equal in the end."""
     arguments = [
         "target=bnn", "scale=smoke", "warm_start.max_epochs=3", "target.checkpoint_minutes=0",
         "target.draws=stream", "devices=1", ALONE, *KILLED[method],
@@ -103,24 +102,19 @@ def test_a_network_run_killed_again_and_again_ends_bit_for_bit_the_same(method: 
     assert whole.returncode == 0, whole.stderr
 
     command = [sys.executable, "-m", "smile", *arguments]
-    rng, kills = np.random.default_rng(0), 0
-    for _ in range(KILLS[method]):
-        life = subprocess.Popen(
-            command, cwd=tmp_path / "killed", stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        runs = tmp_path / "killed/results/adhoc/smoke/runs"
-        saved = f"*/{FOLDERS[method]}/*"
-        newest = max((int(p.name) for p in runs.glob(saved) if p.name.isdigit()), default=0)
-        deadline = time.monotonic() + 300
-        while life.poll() is None and time.monotonic() < deadline:  # until it has gone on from where it was
-            if any(int(p.name) > newest for p in runs.glob(saved) if p.name.isdigit()):
-                break
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 0.3))
-        kills += life.poll() is None
-        os.killpg(life.pid, signal.SIGKILL)
-        life.wait()
-    assert kills == KILLS[method]
+    life = subprocess.Popen(
+        command, cwd=tmp_path / "killed", stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    runs = tmp_path / "killed/results/adhoc/smoke/runs"
+    deadline = time.monotonic() + 300
+    while life.poll() is None and time.monotonic() < deadline:
+        if any(path.name.isdigit() for path in runs.glob(f"*/{FOLDERS[method]}/*")):
+            break
+        time.sleep(0.02)
+    time.sleep(np.random.default_rng(0).uniform(0, 0.3))
+    assert life.poll() is None
+    os.killpg(life.pid, signal.SIGKILL)
+    life.wait()
     again = smile(*arguments, cwd=tmp_path / "killed")
     assert again.returncode == 0, again.stderr
 

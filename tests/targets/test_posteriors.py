@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from smile.metrics import posterior_errors
 from smile.options import ConfigError
 from smile.paths import experiments_dir
 from smile.targets import POSTERIORS, TARGETS
@@ -43,6 +44,9 @@ def scipy_logdensity(name, x):
             weight = 1 / (1 + np.exp(-x[4]))
             first, second = (stats.norm.pdf(y, x[k], np.exp(x[2 + k])) for k in (0, 1))
             return prior + np.log(weight * first + (1 - weight) * second).sum()
+        case "diabetes_network":
+            units = np.tanh(matrix @ x[:60].reshape(10, 6) + x[60:66])
+            return prior + stats.norm.logpdf(y, units @ x[66:72] + x[72], np.exp(x[73])).sum()
         case "diabetes_hierarchy" | "diabetes_funnel":
             mu, tau, sigma = x[-3], np.exp(x[-2]), np.exp(x[-1])
             is_centred = name == "diabetes_funnel"
@@ -98,6 +102,29 @@ def test_references_have_converged(name):
     spread = 5 / np.sqrt(len(target.reference))
     assert np.abs(target.reference.mean(0)).max() < spread * 1.2
     assert np.isfinite(target.reference).all()
+
+
+def test_a_network_is_compared_by_its_predictions_of_rows_that_it_has_not_seen():
+    """Units change their names and signs, which is another position of the same function, of which errors are zero."""
+    name = "diabetes_network"
+    target, model, (reference, _) = target_of(name, None), row_model(name), references.read(name)
+    seen = np.asarray(jax.vmap(target.observe)(jnp.asarray(reference.draws)))
+    np.testing.assert_allclose(seen, target.reference, atol=1e-4)
+    errors = posterior_errors(seen.mean(0)[None], (seen**2).mean(0)[None], seen[None], target.reference)
+    monte_carlo = 5 / np.sqrt(len(seen))
+    assert errors["mean_error_max"][0] < monte_carlo
+    for of in ("median", "min", "max"):
+        assert abs(errors[f"sd_ratio_{of}"][0] - 1) < monte_carlo
+    np.testing.assert_allclose(errors["interval_coverage_90"], 0.9, atol=1e-3)
+    draw = reference.draws[0]
+    sign, renamed = np.array([-1, 1, 1, -1, 1, 1]), [2, 0, 1, 5, 4, 3]
+    hidden, output = (
+        draw[:66].reshape(11, 6) * sign,
+        draw[66:72] * sign,
+    )  # weights and, in the last row, biases
+    other = jnp.concatenate([hidden[:, renamed].reshape(-1), output[renamed], draw[72:]])
+    np.testing.assert_allclose(target.observe(other), seen[0], atol=1e-4)
+    assert model.num_rows + seen.shape[1] == 442 and target.batch_noise is None
 
 
 def test_a_reference_survives_its_file():

@@ -57,6 +57,11 @@ class RowModel(NamedTuple):
         """N."""
         return len(self.rows[0])
 
+    @property
+    def has_one_mode(self) -> bool:
+        """Whether no other positions say the same, by a symmetry or as functions alone are compared."""
+        return self.observe is None and self.symmetry is None
+
 
 def full_logdensity(model: RowModel) -> Callable[[jax.Array], jax.Array]:
     """``position -> ()``, of all rows."""
@@ -124,7 +129,7 @@ def _batch_noise(model: RowModel, reference: Reference, subsampling: Subsampling
 
     The precision is that of the draws, or, where they are too few for that, minus the Hessian at their mean.
     """
-    if model.observe is not None or model.symmetry is not None:
+    if not model.has_one_mode:
         return None
     draws = np.asarray(reference.draws, np.float64)
     with jax.enable_x64(True):
