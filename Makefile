@@ -16,7 +16,7 @@ DOCS := $(VENV)/.docs-installed
 cases ?= 3000
 
 # What touches every dependency, in a few minutes.
-VERSION_TESTS := tests/kernels/test_golden.py tests/sampling/test_checkpoint.py tests/api/test_fit.py tests/tracking \
+VERSION_TESTS := tests/kernels/test_golden.py tests/sampling/test_checkpoint.py tests/api/test_fit.py tests/api/test_api_networks.py tests/tracking \
 	tests/tables/test_tables.py tests/tables/test_table_figure.py tests/tables/test_compare.py tests/data/test_csv_table.py \
 	tests/data/test_sources.py tests/tools tests/report tests/sweep/test_submit.py tests/api/test_equinox.py tests/test_quoting.py tests/test_search.py
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["OneLineParser", "command_line"]
 
@@ -17,7 +17,11 @@ Main = Callable[[Sequence[str] | None], int]
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and whose flags may stand between other arguments."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See ``argparse``."""
+        return self.parse_intermixed_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Exits with 2."""

@@ -11,6 +11,7 @@ __all__ = [
     "SEED",
     "Converter",
     "NotAChoiceError",
+    "SecretError",
     "boolean",
     "choice",
     "dotted_path",
@@ -38,6 +39,18 @@ class NotAChoiceError(ValueError):
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
         self.names = names
+
+
+class SecretError(ValueError):
+    """What was given holds a secret, which no message may show.
+
+    Attributes:
+        shown: in its place.
+    """
+
+    def __init__(self, shown: str, valid: str) -> None:
+        super().__init__(valid)
+        self.shown = shown
 
 
 def number(

@@ -25,6 +25,7 @@ EXTRAS = {
     "equinox": _Extra("equinox", "equinox"),
     "huggingface_hub": _Extra("huggingface_hub", "images"),
     "matplotlib": _Extra("matplotlib", "plots"),
+    "mlflow": _Extra("mlflow-skinny", "mlflow"),
     "openpyxl": _Extra("openpyxl", "data"),
     "optuna": _Extra("optuna", "optuna"),
     "sklearn": _Extra("scikit-learn", "data"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 from abc import ABC
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from smile.converters import (
     SEED,
     Converter,
     NotAChoiceError,
+    SecretError,
     boolean,
     choice,
     dotted_path,
@@ -60,8 +62,7 @@ class ConfigError(ValueError):
     """A wrong option, in one line: its name, what was given, what is valid and the nearest valid name."""
 
     def __init__(self, option: str, given: object, valid: str | Iterable[str]) -> None:
-        shown = "null" if given is None else repr(given)
-        super().__init__(_one_line(f"{option}: got {shown}", str(given), valid))
+        super().__init__(_one_line(f"{option}: got {_shown(given)}", given, valid))
 
 
 class UnknownOptionError(ConfigError):
@@ -79,9 +80,16 @@ class MissingOptionError(ConfigError):
         ValueError.__init__(self, _one_line(f"{option}: not given", "", valid))
 
 
-def _one_line(message: str, given: str, valid: str | Iterable[str]) -> str:
+def _shown(given: object) -> str:
+    try:
+        return "null" if given is None else repr(given)
+    except ValueError:  # of Python, which writes no longer ones
+        return f"a whole number of more than {sys.get_int_max_str_digits()} digits"
+
+
+def _one_line(message: str, given: object, valid: str | Iterable[str]) -> str:
     names = [] if isinstance(valid, str) else list(valid)
-    near = difflib.get_close_matches(given, names, 1)
+    near = difflib.get_close_matches(str(given), names, 1) if names else []
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return " ".join(f"{message}; valid: {', '.join(names) or valid or 'none'}{hint}".split())
 
@@ -150,6 +158,8 @@ def converted(field: dataclasses.Field[Any], value: Any, prefix: str = "") -> An
         return field.metadata["convert"](value)
     except NotAChoiceError as error:
         raise ConfigError(prefix + field.name, value, error.names) from None
+    except SecretError as error:
+        raise ConfigError(prefix + field.name, error.shown, str(error)) from None
     except ValueError as error:
         raise ConfigError(prefix + field.name, value, str(error)) from None
 
@@ -178,4 +188,4 @@ def require(name: str, value: Any, converter: Converter) -> None:
     try:
         converter(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be {error}, got {value!r}") from None
+        raise ValueError(f"{name} must be {error}, got {_shown(value)}") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -44,6 +45,7 @@ __all__ = [
     "compose_batch",
     "compose_command",
     "compose_jobs",
+    "flags_first",
     "parse_arguments",
     "quote_functions",
 ]
@@ -70,7 +72,7 @@ class Command(NamedTuple):
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's own flags and overrides.
+    """Hydra's own flags and overrides, in any order.
 
     Raises:
         ConfigError: where a flag is unknown.
@@ -85,12 +87,22 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
     parser.error = fail  # type: ignore[method-assign]
     parser.add_argument("--version", action="version", version=f"smile {__version__}")
-    parsed = parser.parse_args(list(arguments))
+    parsed, others = parser.parse_known_intermixed_args(list(arguments))
+    if others:  # and what follows them
+        fail(f"unrecognized arguments: {' '.join(word for word in others if word.startswith('-'))}")
     for flag in ("config_name", "config_path", "package"):
         if (given := getattr(parsed, flag)) is not None:
             valid = "nothing: there is one config.yaml; --config-dir adds a folder of choices of your own"
             raise ConfigError(f"--{flag.replace('_', '-')}", given, valid)
     return parsed
+
+
+def flags_first(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The same command with its overrides last, as Hydra itself reads no others after a flag."""
+    flags = list(reversed(arguments))
+    for override in overrides:
+        flags.remove(override)
+    return [*reversed(flags), *overrides]
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -111,7 +123,7 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, str]:
     with _config_loader(arguments.config_dir) as loader:
 
         def read() -> DictConfig:
-            parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments.overrides)
+            parsed = _overrides(loader, arguments.overrides)
             return guarded(partial(loader.compose, [of_first_run(loader, override) for override in parsed]))
 
         cfg = explained(loader, arguments.overrides, read)
@@ -173,10 +185,9 @@ def _composed(loader: Loader, batch: Sequence[list[str]], num_shared: int) -> li
 
 def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictConfig, list[list[str]] | None]:
     """What the sweeper and the launcher read, and override lists, one per job; None: it is the one run itself."""
-    parser = OverridesParser.create(config_loader=loader)
 
     def read() -> list[Override]:
-        parsed: list[Override] = parser.parse_overrides(overrides)
+        parsed = _overrides(loader, overrides)
         for override in parsed:
             check_name(loader, override)
         return parsed
@@ -213,7 +224,7 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
             if override.key_or_group == "experiment" and override.is_sweep_override():
                 given = str(override.input_line).partition("=")[2]
                 raise ConfigError("experiment", given, "one preset a command, as each is a sweep of its own")
-        task = parser.parse_overrides(params) + [o for o in parsed if not o.is_hydra_override()]
+        task = _overrides(loader, params) + [o for o in parsed if not o.is_hydra_override()]
         if not 0 < (runs := math.prod(map(num_values, task))) <= _MOST_RUNS:
             given = " ".join(override.input_line or "" for override in task if override.is_sweep_override())
             raise ConfigError("command line", given, f"1 to {_MOST_RUNS} runs, not {runs}")
@@ -221,6 +232,21 @@ def _jobs(loader: Loader, overrides: list[str], multirun: bool) -> tuple[DictCon
         return master, [list(master.hydra.overrides.hydra) + job for job in batch]
 
     return explained(loader, first, split)
+
+
+def _overrides(loader: Loader, given: list[str]) -> list[Override]:
+    """What Hydra reads.
+
+    Raises:
+        HydraException: where its grammar knows nothing like it.
+        ConfigError: where it has more digits than Python reads.
+    """
+    try:
+        parsed: list[Override] = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    except ValueError:
+        key, _, value = max(given, key=len).partition("=")
+        raise ConfigError(key, f"{value[:20]}...", f"at most {sys.get_int_max_str_digits()} digits") from None
+    return parsed
 
 
 def _parse(compose: Callable[[], DictConfig]) -> Job:

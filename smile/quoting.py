@@ -30,7 +30,7 @@ def _readable(value: str) -> str:
     """What Hydra reads as this text; null, what is quoted, functions and sweeps stay what they are."""
     try:
         override = OverridesParser.create().parse_override(f"key={value}")
-    except HydraException:
+    except (HydraException, ValueError):  # the latter of int(), for thousands of digits
         return _each(value) if "," in value else in_quotes(value)
     if override.is_sweep_override():
         is_list = not any(character in value for character in "'\"()")

@@ -11,10 +11,8 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,25 +24,31 @@ from smile.extras import need
 from smile.manual import manual
 from smile.options import ConfigError
 from smile.overrides import check_hydra, check_once
-from smile.paths import conf_dir
-from smile.preflight import SEARCH, Command, choices_of, compose_command, parse_arguments, quote_functions
+from smile.preflight import (
+    SEARCH,
+    Command,
+    choices_of,
+    compose_command,
+    flags_first,
+    parse_arguments,
+    quote_functions,
+)
 from smile.runs import progress
 from smile.runs.owner import file_system_time
 from smile.runs.survey import survey
 from smile.sweep import background
-from smile.sweep.attempt import attempt, is_done, run_dir, tidy
+from smile.sweep.attempt import is_done, run_dir, tidy
 from smile.sweep.changed import changed_since
 from smile.sweep.early import absent, check_data, check_early, check_folders, check_paths, own_devices
 from smile.sweep.frozen import Job
 from smile.sweep.launcher import Launcher, find_launcher
 from smile.sweep.plan import make_plan, print_plan
+from smile.sweep.plugin import run_hydra
 from smile.sweep.report import report
 from smile.sweep.submit import SCRATCH_FOLDER, submit
 from smile.sweep.together import run_all
 from smile.sweep.workers import OUT_OF_TIME
-from smile.tracking import read_run
 from smile.tracking.seal import UnreadableError
-from smile.tracking.statistics import reached, summarise
 
 if TYPE_CHECKING:
     from smile.search import Search
@@ -71,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, search = Command([], {}, {}, OmegaConf.create()), None
     try:
         flags = parse_arguments(arguments)
+        sys.argv[1:] = flags_first(arguments, flags.overrides)
         if flags.experimental_rerun:
             raise ConfigError(
                 "--experimental-rerun", flags.experimental_rerun, "nothing: a pickle executes what is in it"
@@ -83,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not shows_help:
             command = compose_command(flags)
         if shows_help or flags.cfg is not None:
-            _run_hydra(command)
+            run_hydra([job.config for job in command.jobs])
             return 0
         launcher = find_launcher(command.launcher)
         if command.sweeper["_target_"] == SEARCH:
@@ -145,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if search:
                 pids = search.run(launcher.at_once, since)
             elif not configs or launcher.kind == "plugin":
-                _run_hydra(command)
+                run_hydra(configs)
             elif left:
                 pids, outcomes = run_all(command.jobs, launcher.at_once, since)
                 if any(outcome.state == "followed" for outcome in outcomes):
@@ -176,23 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-# ---- what Hydra does -----------------------------------------------------------------------------
-
-
-def _run_hydra(command: Command) -> None:
-    """Help, a config, or the runs of a sweeper or a launcher that is a plugin."""
-    configs = [job.config for job in command.jobs]
-
-    def task(cfg: DictConfig) -> float:
-        job = HydraConfig.get().job
-        number = 0 if OmegaConf.is_missing(job, "num") else job.num
-        config = configs[number] if configs else _parse(cfg)  # as it was when the command started
-        outcome = attempt(config, config.label)
-        if outcome.state == "failed":
-            _logger.error("%s: %s", config.label, outcome.reason)
-        return _objective(read_run(run_dir(config))) if outcome.state == "done" else math.nan
-
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+# ---- elsewhere -----------------------------------------------------------------------------------
 
 
 def _search(flags: argparse.Namespace, command: Command, launcher: Launcher) -> Search:
@@ -209,25 +198,6 @@ def _configure_logging(logging: DictConfig) -> None:
     except (AttributeError, ImportError, KeyError, TypeError, ValueError, OSError) as error:
         given = f"{error.__cause__ or error}"
         raise ConfigError("hydra.job_logging", given, "what logging.config.dictConfig understands") from None
-
-
-def _parse(cfg: DictConfig) -> RunConfig:
-    from smile.config.parse import parse  # here, because it imports jax
-
-    return parse(cfg)
-
-
-def _objective(metrics: Any) -> float:
-    """What a sweeper minimises: the lowest mean bias over the step sizes, or minus the highest validation LPPD."""
-    summary = summarise(metrics)
-    found = reached(summary)
-    if found is None or found.step_size is None:
-        return math.nan
-    metric, best = found
-    return (-1 if metric.highest else 1) * float(summary.loc[(metric.chosen_by, best), "mean"])
-
-
-# ---- elsewhere -----------------------------------------------------------------------------------
 
 
 def _submit(jobs: Sequence[Job], launcher: Launcher) -> int:

@@ -39,6 +39,7 @@ def test_every_extra_is_one_of_the_package_and_all_has_them() -> None:
         ("submitit", "hydra/launcher=slurm_cpu", "slurm"),
         ("optuna", "hydra/sweeper=optuna sampler.L=interval(1,2)", "optuna"),
         ("wandb", "tracker=wandb", "wandb"),
+        ("mlflow", "tracker=mlflow", "mlflow"),
         ("tensorboardX", "tracker=[wandb,tensorboard]", "tensorboard"),
     ],
 )

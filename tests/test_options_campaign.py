@@ -342,6 +342,7 @@ def test_a_group_that_is_given_no_name_says_its_names() -> None:
             "-m target=bnn data=energy,airfoil data.dri=x",
             "data.dri: no such option of data=energy; valid: dir",
         ),
+        ("seed=1" + "0" * 5000, "seed: got '10000000000000000000...'; valid: at most 4300 digits"),
         ("-m +experiment=table1,uci", "experiment: got 'table1,uci'; valid: one preset a command"),
         ("--config-name=other", "--config-name: got 'other'; valid: nothing"),
         ("--package=other", "--package: got 'other'"),

@@ -141,6 +141,20 @@ def test_showing_a_config_or_the_help_computes_nothing(
     assert execute.calls == []
 
 
+def test_flags_stand_anywhere(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scale=smoke", "-m", "sampler=smile,sgld"]) == 0
+    assert execute.calls == ["smile", "sgld"]
+    assert main(["seed=1", "--cfg", "job", "scale=smoke", "-p", "a"]) == 2
+    assert main(["seed=1", "--cfg", "job", "seed=2"]) == 2
+    assert main(["seed=1", "--wrong", "scale=smoke"]) == 2
+    err = capsys.readouterr().err
+    assert (
+        "seed: got '1 and 2'" in err and "got 'unrecognized arguments: --wrong'; valid: option=value" in err
+    )
+    assert main(["seed=1", "--cfg", "job", "sampler=sgld"]) == 0  # which Hydra reads itself
+    assert "\nseed: 1\n" in capsys.readouterr().out
+
+
 def test_the_version_is_that_of_smile(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_of:
         main(["--version"])

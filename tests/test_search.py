@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from smile.run import main
+from smile.sweep.attempt import Outcome, run_dir
+from smile.sweep.frozen import Job
 from smile.tracking.parquet import METRICS_FILE, read_run
 
 SPACE = "sampler.L=tag(log,interval(1,1000))"
@@ -45,6 +48,24 @@ def test_a_search_resumes_and_ends_with_the_best_values(
     assert best and len(bias) == 3 and bias[best[1]] == min(bias.values())
     assert f"again: smile sampler=sgld scale=smoke tracker=none replications=2 {best[2]}\n" in out
     assert next(line for line in out.splitlines() if "← best" in line).split()[1] == best[1]
+
+
+def test_with_cores_as_many_runs_are_chosen_and_computed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together: list[tuple[int, int]] = []
+
+    def compute(jobs: Sequence[Job], at_once: int, since: float) -> tuple[set[int], list[Outcome]]:
+        together.append((len({run_dir(job.config) for job in jobs}), at_once))
+        return set(), []  # as where all of them failed
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["smile"])
+    monkeypatch.setattr("smile.search.run_all", compute)
+    cores = ["hydra/launcher=cores", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_trials=3"]
+    assert main(["hydra/sweeper=optuna", *cores, SPACE, "scale=smoke", "tracker=none"]) == 1
+    assert together == [(2, 2), (1, 2)]
+    assert len(re.findall(r"^trial \d of 3: .*: failed$", capsys.readouterr().out, re.MULTILINE)) == 3
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from smile.api.choices import composed
@@ -34,15 +35,27 @@ Schedule = Callable[[Any], Any]
 
 
 def starting_positions(init: Any, keys: jax.Array) -> Any:
-    """Positions, leaves (chains, ...)."""
+    """Positions, leaves (chains, ...).
 
-    def start(key: jax.Array) -> Any:
-        found = init(key) if callable(init) else init
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), found)
+    Raises:
+        ValueError: where they are no finite real numbers.
+    """
+    valid = f"finite real numbers that {jnp.result_type(float)} holds, or arrays of them"
 
-    starts = jax.vmap(start)(keys)
-    if sum(leaf.size for leaf in jax.tree.leaves(starts)) == 0:
+    def real(leaf: Any) -> jax.Array:
+        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            given = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
+            raise ValueError(f"init: got {given}; valid: {valid}")
+        with np.errstate(over="ignore"):  # what is too large is refused below
+            return jnp.asarray(array, jnp.result_type(float))
+
+    starts = jax.vmap(lambda key: jax.tree.map(real, init(key) if callable(init) else init))(keys)
+    leaves = jax.tree.leaves(starts)
+    if sum(leaf.size for leaf in leaves) == 0:
         raise ValueError("init: got a position without numbers; valid: arrays, or a function key -> arrays")
+    if not all(jnp.isfinite(leaf).all() for leaf in leaves):
+        raise ValueError(f"init: got a position that is not finite; valid: {valid}")
     return starts
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from smile.api.cells import TOO_LARGE, first_too_large, is_number, plain
 from smile.data import DataError
 
 __all__ = ["Column", "InputError", "Inputs", "Missing", "encode", "learn_inputs"]
@@ -192,16 +193,18 @@ def _read(table: pd.DataFrame, position: int, is_named: bool, known: Column | No
     if not is_words:
         if series.dtype.kind not in "biuf":  # of words and dates pandas makes numbers, or missing cells
             series = series.astype(object)
-            is_odd = ~is_missing & [not _is_number(cell) for cell in series]
+            is_odd = ~is_missing & [not is_number(cell) for cell in series]
             if is_odd.any():
                 row = int(is_odd.argmax())
                 raise InputError(f"column {name!r} of X, row {row}: {series.iloc[row]!r} is no number")
+            if (place := first_too_large(series)) is not None:
+                raise InputError(f"column {name!r} of X, row {place}: {TOO_LARGE}")
         cells = pd.to_numeric(series).to_numpy(np.float64, na_value=np.nan)
         if np.isinf(cells).any():
             row = int(np.flatnonzero(np.isinf(cells))[0])
             raise InputError(f"column {name!r} of X, row {row}: {cells[row]} is not finite")
         return _Values(name, cells, is_missing, None)
-    cells = np.array([_plain(cell) for cell in series.astype(object)], object)
+    cells = np.array([plain(cell) for cell in series.astype(object)], object)
     if known is not None:
         strange = ~is_missing & ~np.isin(cells.astype(str), [str(c) for c in known.categories])
         if strange.any():
@@ -212,7 +215,7 @@ def _read(table: pd.DataFrame, position: int, is_named: bool, known: Column | No
             )
         return _Values(name, cells, is_missing, known.categories)
     if isinstance(series.dtype, pd.CategoricalDtype):
-        categories = [_plain(one) for one in series.cat.categories]
+        categories = [plain(one) for one in series.cat.categories]
     else:
         categories = sorted({cell for cell, lacks in zip(cells, is_missing, strict=True) if not lacks})
     if len(categories) > max(_MOST_CATEGORIES, len(series) // _ROWS_PER_CATEGORY):
@@ -235,7 +238,7 @@ def _is_words(name: str, series: pd.Series, present: pd.Series) -> bool:
         return False
     if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
         raise InputError(f"column {name!r} of X holds {dtype}; valid: numbers, words, categories")
-    are_numbers = [_is_number(cell) for cell in present]
+    are_numbers = [is_number(cell) for cell in present]
     if any(are_numbers) and not all(are_numbers):
         row = int(np.flatnonzero(~series.isna().to_numpy())[are_numbers.index(False)])
         raise InputError(f"column {name!r} of X mixes numbers and words: row {row} has {series.iloc[row]!r}")
@@ -245,15 +248,6 @@ def _is_words(name: str, series: pd.Series, present: pd.Series) -> bool:
             f"column {name!r} of X holds {type(odd).__name__}; valid: numbers, words, categories"
         )
     return not any(are_numbers)
-
-
-def _is_number(cell: Any) -> bool:
-    return isinstance(cell, int | float | np.number | np.bool_)
-
-
-def _plain(cell: Any) -> Any:
-    """As JSON has it."""
-    return cell.item() if isinstance(cell, np.generic) else cell
 
 
 # ---- from columns to numbers ---------------------------------------------------------------------

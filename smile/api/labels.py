@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from smile.api.cells import TOO_LARGE, first_too_large, plain
 from smile.api.inputs import InputError
 from smile.data.dataset import Task
 
@@ -62,10 +63,22 @@ def learn_labels(y: Any, likelihood: Likelihood, keep: np.ndarray) -> Labels:
         raise InputError(
             f"y has {lacks.sum()} missing values, the first in row {where}: leave these rows out"
         )
+    if series.dtype == object:
+        series = _as_floats(series)
     is_float = pd.api.types.is_float_dtype(series.dtype)
     if likelihood in ("homoscedastic", "heteroscedastic") or (likelihood == "auto" and is_float):
         return Labels("regression", (), _as_numbers(series))
     return _as_classes(series, likelihood)
+
+
+def _as_floats(series: pd.Series) -> pd.Series:
+    """Numbers that an array of objects holds, if one is no whole number; all else stays as it is."""
+    kinds = {type(plain(cell)) for cell in series}
+    if float not in kinds or not kinds <= {int, float}:
+        return series
+    if (place := first_too_large(series)) is not None:
+        raise InputError(f"y, row {series.index[place]}: {TOO_LARGE}")
+    return series.astype(np.float64)
 
 
 def _as_numbers(series: pd.Series) -> np.ndarray:
@@ -80,14 +93,14 @@ def _as_numbers(series: pd.Series) -> np.ndarray:
 
 def _as_classes(series: pd.Series, likelihood: Likelihood) -> Labels:
     is_categorical = isinstance(series.dtype, pd.CategoricalDtype)
-    cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.astype(object)]
+    cells = [plain(cell) for cell in series.astype(object)]
     kinds = {type(cell) for cell in cells}
     if len(kinds) > 1 or not kinds <= {str, int, float, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"y holds {names}; valid: numbers, or words, or truth values")
     present = set(cells)
     if is_categorical:
-        classes = tuple(one for one in (_plain(c) for c in series.cat.categories) if one in present)
+        classes = tuple(one for one in (plain(c) for c in series.cat.categories) if one in present)
     else:
         classes = tuple(sorted(present))
     if len(classes) < 2:
@@ -99,7 +112,3 @@ def _as_classes(series: pd.Series, likelihood: Likelihood) -> Labels:
         )
     number = {one: index for index, one in enumerate(classes)}
     return Labels("classification", classes, np.array([number[cell] for cell in cells], np.int64))
-
-
-def _plain(cell: Any) -> Any:
-    return cell.item() if isinstance(cell, np.generic) else cell

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from smile.quantities import METRICS
-from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT
+from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_PREDICTIVE_SD, MOST_RHAT
 
 __all__ = ["Summary", "advice"]
 
@@ -89,6 +89,11 @@ def advice(metrics: Mapping[str, float], num_steps: int) -> tuple[str, ...]:
         )
     if metrics["lppd_gain"] < 0:
         found.append("the chains predict worse than the deep ensemble: another step_size, or more steps")
+    if (wide := metrics.get("predictive_sd", 0)) > MOST_PREDICTIVE_SD:
+        found.append(
+            f"predictions have {wide:.3g} times the standard deviation of y itself: likelihood='homoscedastic', a "
+            "narrower prior, or a smaller step_size"
+        )
     if abs(metrics.get("coverage_90", 0.9) - 0.9) > _MOST_COVERAGE_ERROR:
         found.append(
             f"90 % intervals hold {100 * metrics['coverage_90']:.0f} % of the rows held out: "

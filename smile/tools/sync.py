@@ -19,8 +19,9 @@ from smile.runs.compact import read_configs
 from smile.tools.arguments import NothingThereError, experiment_parser, folders
 from smile.tracking.config_file import CONFIG_FILE, read_config
 from smile.tracking.parquet import read_metrics
+from smile.tracking.reachable import is_reachable
 from smile.tracking.tracker import About
-from smile.tracking.wandb import is_reachable, mirror, wandb_id
+from smile.tracking.wandb import mirror, wandb_id
 
 __all__ = ["main", "rebuild"]
 

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from smile.quantities import METRICS
-from smile.tracking.statistics import FEWEST_EFFECTIVE_DRAWS, MOST_RHAT, has_mixed, reached, summarise
+from smile.tracking.statistics import (
+    FEWEST_EFFECTIVE_DRAWS,
+    MOST_PREDICTIVE_SD,
+    MOST_RHAT,
+    has_mixed,
+    reached,
+    summarise,
+)
 
 __all__ = ["NOT_MIXED", "Row", "SmallTable", "best_line", "shown", "small_table"]
 
@@ -124,6 +131,14 @@ def _advice(summary: pd.DataFrame, best: float) -> list[str]:
         lines.append(
             f"{strayed:g} chains predict far worse than the networks in which they started (error 1.5 times as large): "
             "take a smaller step size, or look at them in history.parquet"
+        )
+    if (
+        "predictive_sd" in known
+        and (wide := summary.loc[("predictive_sd", best), "mean"]) > MOST_PREDICTIVE_SD
+    ):
+        lines.append(
+            f"predictions have {wide:.3g} times the standard deviation of the targets themselves: take "
+            "target.likelihood=homoscedastic, a narrower prior or a smaller step size"
         )
     if "lppd_gain" in known and summary.loc[("lppd_gain", best), "mean"] < 0:
         lines.append(

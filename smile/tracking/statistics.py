@@ -10,6 +10,7 @@ from smile.quantities import METRICS, VALIDATION, Metric
 
 __all__ = [
     "FEWEST_EFFECTIVE_DRAWS",
+    "MOST_PREDICTIVE_SD",
     "MOST_RHAT",
     "Reached",
     "best_step_size",
@@ -22,6 +23,7 @@ __all__ = [
 _DECISIVE = (METRICS["bias_published"], METRICS["bias"], METRICS["lppd"])
 
 MOST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.05, 100  # chains beyond have not mixed
+MOST_PREDICTIVE_SD = 3.0  # of y's own, which the mean of y in every row would have
 
 
 class Reached(NamedTuple):

@@ -80,6 +80,13 @@ class TrackerOptions(ABC):
     def open(self, about: About) -> Tracker:
         """Begins to follow a run, in place of an earlier one of the same name."""
 
+    def check_environment(self) -> None:  # noqa: B027 - most read none
+        """Looks at the variables that it reads.
+
+        Raises:
+            ConfigError: where one is wrong.
+        """
+
     def absent(self) -> str:
         """What runs go on without, where the package is not installed; empty where it is."""
         if not self.is_wanted or not self.if_installed or is_installed(self.module):

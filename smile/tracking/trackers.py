@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from smile.extras import need
+from smile.tracking.mlflow import MlflowOptions
 from smile.tracking.tensorboard import TensorboardOptions
 from smile.tracking.tracker import TrackerOptions
 from smile.tracking.wandb import WandbOptions
 
 __all__ = ["TRACKERS", "TrackerConfig"]
 
-TRACKERS: Mapping[str, type[TrackerOptions]] = {"wandb": WandbOptions, "tensorboard": TensorboardOptions}
+TRACKERS: Mapping[str, type[TrackerOptions]] = {
+    "wandb": WandbOptions,
+    "tensorboard": TensorboardOptions,
+    "mlflow": MlflowOptions,
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class TrackerConfig:
 
     wandb: WandbOptions | None = None
     tensorboard: TensorboardOptions | None = None
+    mlflow: MlflowOptions | None = None
 
     @property
     def chosen(self) -> dict[str, TrackerOptions]:
@@ -33,8 +39,10 @@ class TrackerConfig:
 
         Raises:
             MissingExtraError: where they must not.
+            ConfigError: where the environment tells a tracker something wrong.
         """
         for name, options in self.chosen.items():
             if options.is_wanted and not options.if_installed:
                 need(options.module, f"tracker={name}")
+            options.check_environment()
         return [line for options in self.chosen.values() if (line := options.absent())]

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import netrc
 import os
-import socket
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -18,18 +15,18 @@ import pandas as pd
 
 from smile.extras import need
 from smile.options import boolean, choice, file_name, option
+from smile.tracking.reachable import is_reachable
 from smile.tracking.statistics import reached, summarise
 from smile.tracking.tracker import About, Tracker, TrackerOptions, flatten, following
 
 if TYPE_CHECKING:
     import wandb
 
-__all__ = ["WandbOptions", "is_reachable", "mirror", "wandb_id"]
+__all__ = ["WandbOptions", "mirror", "wandb_id"]
 
 _logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 10.0  # for a server that answers, but slowly, at the start and at the end
-_CONNECT_SECONDS = 3.0
 
 WandbMode = Literal["auto", "offline", "online", "disabled"]
 
@@ -153,18 +150,3 @@ def _is_logged_in(settings: wandb.Settings) -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return urlsplit(settings.base_url).hostname in file.hosts
-
-
-@cache
-def is_reachable(url: str) -> bool:
-    """Whether a server, or the proxy before it, accepts connections, found out once per process and within seconds."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy)
-    try:
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_SECONDS).close()
-    except (OSError, ValueError):
-        return False
-    return True

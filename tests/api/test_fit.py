@@ -223,7 +223,9 @@ def test_options_that_are_wrong(
 
 def test_advice_follows_the_numbers() -> None:
     good = {"lppd": -1.0, "lppd_gain": 0.1, "rhat_max": 1.01, "ess_min": 400.0, "num_divergent": 0.0}
-    assert advice(good, 100) == ()
+    assert advice(good, 100) == advice({**good, "predictive_sd": 1.5}, 100) == ()
+    (line,) = advice({**good, "predictive_sd": 40.0}, 100)
+    assert line.startswith("predictions have 40 times the standard deviation of y itself")
     bad = {"lppd": np.nan, "rhat_max": np.nan, "ess_min": 3.0, "num_divergent": 2.0, "lppd_gain": -0.1}
     for name, value in bad.items():
         assert len(advice({**good, name: value}, 100)) == 1, name

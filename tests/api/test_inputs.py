@@ -58,6 +58,7 @@ def test_rows_with_missing_cells_are_dropped_on_request_but_not_in_new_rows() ->
         (table().assign(age=""), "row 0: '' is no number"),
         (table().assign(age=pd.Timestamp("2020-01-01")), "row 0: .* is no number"),
         (table().drop(columns="city"), "no column 'city'"),
+        (table().assign(age=[1, 2, 3, -(10**400), 5]), "row 3: a whole number beyond"),
         (np.zeros((2, 2)), "got 2 columns; valid: 3"),
         (np.zeros(3), "valid: "),
     ],
@@ -72,6 +73,7 @@ def test_new_rows_of_another_kind_are_refused(rows: object, said: str) -> None:
     [
         ([1.0, np.inf, 3.0], "row 1: inf is not finite"),
         (["a", 2, "b"], "mixes numbers and words"),
+        ([1, 2, 10**400], "column 'b' of X, row 2: a whole number beyond 1.8e[+]308"),
         ([1j, 2j, 3j], "complex"),
         (pd.to_datetime(["2020-01-01"] * 3), "datetime64"),
         ([None, None, None], "cell"),
@@ -85,6 +87,8 @@ def test_columns_that_are_none_are_refused(column: list[object], said: str) -> N
 def test_floats_are_a_regression_and_all_else_are_classes() -> None:
     keep = np.ones(40, bool)
     assert learn_labels(np.arange(40.0), "auto", keep).task == "regression"
+    objects = learn_labels(np.array([1, 2.5] * 20, object), "auto", keep)
+    assert objects.task == "regression" and objects.y[:2].tolist() == [1, 2.5]
     words = learn_labels(["no", "yes"] * 20, "auto", keep)
     assert words.classes == ("no", "yes") and words.y[:2].tolist() == [0, 1]
     assert learn_labels(np.array([7, 3] * 20), "auto", keep).classes == (3, 7)
@@ -104,6 +108,7 @@ def test_floats_are_a_regression_and_all_else_are_classes() -> None:
         (np.where(np.arange(40) == 5, np.nan, 1.0), "1 missing values, the first in row 5"),
         (["a"] * 40, "'a' in every row"),
         (["a", 1] * 20, "y holds int, str"),
+        ([0.5, 10**400] * 20, "y, row 1: a whole number beyond"),
     ],
 )
 def test_targets_that_are_none_are_refused(y: object, said: str) -> None:

@@ -82,6 +82,11 @@ def test_as_blackjax_runs_in_its_loop() -> None:
         ({"thinning": 3}, "thinning: got 3; valid: a divisor of num_steps=100"),
         ({"tuner": smile.energy_variance, "sampler": None}, "tuner: got"),
         ({"init": {}}, "a position without numbers"),
+        ({"init": {"a": "x", "b": 0.0}}, "init: got str; valid: finite real numbers that float32 holds"),
+        ({"init": {"a": 10**400, "b": 0.0}}, "init: got int"),
+        ({"init": np.zeros(2, complex)}, "init: got an array of complex128"),
+        ({"init": np.array([1.0, np.inf])}, "init: got a position that is not finite"),
+        ({"seed": 10**5000}, "got a whole number of more than 4300 digits"),
         ({"logdensity_fn": lambda position, batch: batch[1]}, r"shape \(200,\); valid: a scalar"),
     ],
 )

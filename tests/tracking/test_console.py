@@ -40,6 +40,7 @@ def test_advice_names_what_is_wrong_with_the_best_step_size(capsys: pytest.Captu
         "lppd": [1, 2, 3],
         "lppd_gain": [0, 1, -0.5],
         "num_strayed": [0, 0, 2],
+        "predictive_sd": [1, 1, 50],
     }
     frames = [
         rows(metric=metric, step_size=[1e-3, 1e-2, 1e-1], replication=1, value=np.array(of_metric, float))
@@ -50,6 +51,7 @@ def test_advice_names_what_is_wrong_with_the_best_step_size(capsys: pytest.Captu
     assert (
         "largest of the grid" in out and "2 chains predict far worse" in out and "worse than the deep" in out
     )
+    assert "predictions have 50 times the standard deviation of the targets" in out
 
     good = [frame.assign(value=frame["value"].where(frame["step_size"] != 1e-1, -9.0)) for frame in frames]
     console.summary_table(pd.concat(good))

@@ -56,14 +56,16 @@ def test_trackers_are_chosen_one_by_one_or_together() -> None:
 
     assert chosen() == chosen("tracker=wandb") == ["wandb"]
     assert chosen("tracker=none") == chosen("tracker=[]") == []
-    assert chosen("tracker=[wandb,tensorboard]") == ["tensorboard", "wandb"]
+    assert chosen("tracker=[wandb,tensorboard,mlflow]") == ["mlflow", "tensorboard", "wandb"]
     both = compose(["tracker=[wandb,tensorboard]", "tracker.tensorboard.dir=curves"])
     assert both.tracker.tensorboard is not None and both.tracker.tensorboard.dir == "curves"
     assert from_dict(to_dict(both)) == both and run_id(both) == run_id(compose())
     old = to_dict(compose()) | {"tracker": {"wandb": {"mode": "offline", "project": "smile"}}}
     assert isinstance(from_dict(old).tracker, TrackerConfig)
     for given in ("tracker=wandbb", "tracker=[wandb,wandbb]", "tracker=[1]", "tracker=3"):
-        with pytest.raises(ConfigError, match=r"^tracker: got .*; valid: default, none, tensorboard, wandb"):
+        with pytest.raises(
+            ConfigError, match=r"^tracker: got .*; valid: default, mlflow, none, tensorboard, wandb"
+        ):
             compose([given])
 
 
