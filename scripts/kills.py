@@ -47,7 +47,7 @@ MENDED = (
     "Ctrl-C in a save left threads of Orbax behind, one of which printed a traceback (life 25) and whose checkpoint "
     "had no digest: it waits for the end of the save, a second one does not (`tests/sampling/test_checkpoint.py`).",
     "A process killed between its metrics and its end left its lock and a half-written status beside them, which later "
-    "commands passed by, as the run was finished (lives 58 to 147): they remove them (`tests/test_run.py`).",
+    "commands passed by, as the run was finished (10 files, lives 58 to 147): they remove them (`tests/test_run.py`).",
 )
 
 # A cycle of lives: most kills go where they are cheap, some to everything.
