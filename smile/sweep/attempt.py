@@ -25,10 +25,12 @@ from smile.tracking import is_finished, write_text_atomic
 from smile.tracking.parquet import METRICS_FILE
 from smile.tracking.trackers import TrackerConfig
 
-__all__ = ["Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir", "tidy"]
+__all__ = ["FOUND", "Outcome", "attempt", "is_done", "prepare_jax", "reason_of", "run_dir", "tidy"]
 
 _logger = logging.getLogger(__name__)
 
+
+FOUND = "its results were there"
 
 State = Literal["done", "failed", "taken", "followed"]
 
@@ -79,7 +81,7 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
     if config.distributed and _is_follower(config):
         return _follow(config, label)
     if is_done(config):
-        return _told(config, Outcome("done"))
+        return _told(config, Outcome("done", FOUND))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with claim(directory) as lock:
@@ -87,7 +89,7 @@ def attempt(config: RunConfig, label: str, *, shares_machine: bool = False) -> O
                 who = f"process {lock.pid} on {lock.host or 'another machine'} is at it"
                 return _told(config, Outcome("taken", who))
             if is_done(config):
-                return _told(config, Outcome("done"))
+                return _told(config, Outcome("done", FOUND))
             if (directory / METRICS_FILE).exists() and not config.force:
                 _logger.warning("%s cannot be read and is computed again", directory / METRICS_FILE)
             return _run(config, directory, label, lock, shares_machine)

@@ -25,7 +25,7 @@ from smile.runs import progress, status
 from smile.runs.lock import Lock, claim
 from smile.runs.owner import same_machine
 from smile.runs.status import FAILURE_FILE
-from smile.sweep.attempt import Outcome, attempt, is_done, run_dir
+from smile.sweep.attempt import FOUND, Outcome, attempt, is_done, run_dir
 from smile.sweep.frozen import submitted, thaw
 from smile.tracking import write_text_atomic
 
@@ -86,7 +86,6 @@ def work(
 
 def _work(config: RunConfig, label: str, shares_machine: bool, alone: bool) -> Outcome:
     """One attempt, and a line about it where no terminal shows it."""
-    was_done = is_done(config)
     try:
         outcome = attempt(config, label, shares_machine=shares_machine)
     except BaseException:
@@ -95,7 +94,12 @@ def _work(config: RunConfig, label: str, shares_machine: bool, alone: bool) -> O
         raise
     if alone and outcome.state == "failed":
         _logger.error("%s", outcome.reason)
-    elif not alone and not was_done and outcome.state in ("done", "failed") and not sys.stderr.isatty():
+    elif (
+        not alone
+        and outcome.state in ("done", "failed")
+        and outcome.reason != FOUND
+        and not sys.stderr.isatty()
+    ):
         _logger.info("%s: %s", label, _describe(config, outcome))
     return outcome
 

@@ -20,7 +20,7 @@ def test_kills_at_random_lose_and_double_nothing(tmp_path: Path, monkeypatch: py
     spec.loader.exec_module(chaos)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    seconds = float(os.environ.get("SMILE_CHAOS_SECONDS", "5"))
+    seconds = float(os.environ.get("SMILE_CHAOS_SECONDS", "3"))
     report = chaos.chaos(tmp_path, runs=6, seconds=seconds, life=5)
     print(report)
     assert report.kills and report.reads

@@ -75,13 +75,6 @@ def test_the_target_of_the_documentation_in_ten_lines(tmp_path: Path) -> None:
     assert np.isfinite(draws["draws"][0]).all()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--hydra-help"]])
-def test_help_and_configs_show_without_running(arguments: list[str], tmp_path: Path) -> None:
-    done = smile(*arguments, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout and "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists()
-
-
 KILLED = {
     "psmile": ["+method=psmile", "num_steps=2000", "burn_in=1000", "thinning=100"],
     "mile": ["+method=mile", "num_steps=140", "burn_in=40", "thinning=10"],

@@ -19,7 +19,7 @@ from smile.sweep.attempt import run_dir
 from smile.tracking import read_metrics
 
 RUN = [
-    "target=bnn", "+method=psmile", "scale=smoke", "replications=4", "num_steps=200", "burn_in=100", "thinning=25",
+    "target=bnn", "+method=smile", "scale=smoke", "replications=4", "num_steps=200", "burn_in=100", "thinning=25",
     "warm_start.max_epochs=3", "target.checkpoint_minutes=0", "tracker.wandb.mode=disabled",
 ]  # fmt: skip
 
