@@ -138,7 +138,10 @@ def test_showing_a_config_or_the_help_computes_nothing(
     shown = capsys.readouterr().out
     for line in ("+method: a sampler with its tuner", "sampler=sgld: ", "target.prior=normal ", "seed=0 "):
         assert line in shown
-    assert execute.calls == []
+    with pytest.raises(SystemExit, match="0"):  # Hydra's own
+        main(["--hydra-help"])
+    assert "Hydra" in capsys.readouterr().out
+    assert execute.calls == [] and not Path("results").exists()
 
 
 def test_flags_stand_anywhere(execute: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
